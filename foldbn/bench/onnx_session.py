@@ -1,0 +1,117 @@
+"""A model loaded into onnxruntime, on one provider, with its inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foldbn.bench.inputs import InputSpec, random_arrays, with_batch
+from foldbn.bench.providers import CUDA, TENSORRT, check_built, did_not_start, ladder, quiet
+from foldbn.errors import Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Where a provider's tensors live. Inputs and outputs stay there between calls, so the time
+# is the model's and not that of copies over the bus.
+_DEVICES = {CUDA: "cuda", TENSORRT: "cuda"}
+
+_ONNX_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    "tensor(int8)": "int8",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+}
+
+
+class OnnxRunner:
+    """An onnxruntime session, sequential, fully optimized, on one provider.
+
+    Threads keep spinning between calls, as onnxruntime does by default: a deployed session
+    does so too, and with spinning off each call of a small model waits for its threads to
+    wake. With one thread there is no pool and nothing spins.
+    """
+
+    def __init__(
+        self, path: Path, provider: str, threads: int, batch_size: int | None, seed: int
+    ) -> None:
+        import onnxruntime
+
+        check_built(provider)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 4
+        with quiet():
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=ladder(provider), enable_fallback=0
+            )
+        self.provider = str(self._session.get_providers()[0])
+        if self.provider != provider:
+            raise did_not_start(provider)
+        specs, self.batch_size = with_batch(
+            [_onnx_spec(node) for node in self._session.get_inputs()], batch_size
+        )
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        self._feeds = random_arrays(specs, seed)
+        device = _DEVICES.get(provider)
+        self._binding = device and bind(self._session, self._feeds, device)
+
+    def run_once(self) -> None:
+        """Compute every output once; on a GPU, wait until they are there."""
+        if self._binding:
+            self._session.run_with_iobinding(self._binding)
+            self._binding.synchronize_outputs()
+        else:
+            self._session.run(self._outputs, self._feeds)
+
+    def close(self) -> None:
+        """Free the session; the binding holds device memory of its own."""
+        self._binding = None
+        self._session = None
+
+
+def bind(session: Any, feeds: Mapping[str, NDArray[Any]], device: str) -> Any:
+    """Put the inputs on `device`, and have the outputs stay there.
+
+    Args:
+        session: an ``onnxruntime.InferenceSession``.
+        feeds: arrays by input name.
+        device: ``cuda`` or ``cpu``.
+
+    Returns:
+        An ``onnxruntime.IOBinding``.
+    """
+    import onnxruntime
+
+    binding = session.io_binding()
+    for name, array in feeds.items():
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0)
+        binding.bind_ortvalue_input(name, value)
+    for node in session.get_outputs():
+        binding.bind_output(node.name, device, 0)
+    return binding
+
+
+def _onnx_spec(node: Any) -> InputSpec:
+    if node.type not in _ONNX_DTYPES:
+        raise Unsupported(
+            f"input {node.name!r} is a {node.type}, which foldbn cannot make up",
+            "bench times models whose inputs are numbers",
+        )
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return InputSpec(node.name, shape, np.dtype(_ONNX_DTYPES[node.type]))

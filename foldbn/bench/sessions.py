@@ -1,0 +1,80 @@
+"""A model loaded and ready to be called again and again, in whichever runtime it is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from foldbn.bench.litert_session import LiteRtRunner
+from foldbn.bench.onnx_session import OnnxRunner
+from foldbn.bench.providers import CPU
+from foldbn.errors import FoldbnError, RuntimeFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from foldbn.bench.formats import Format
+
+
+class Runner(Protocol):
+    """A loaded model with its inputs.
+
+    Attributes:
+        provider: what it really runs on.
+        batch_size: samples per call.
+    """
+
+    provider: str
+    batch_size: int
+
+    def run_once(self) -> None:
+        """Compute every output once, and wait for it."""
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+def open_runner(  # noqa: PLR0913 - the coordinates of a measurement
+    path: Path,
+    kind: Format,
+    *,
+    provider: str | None,
+    threads: int,
+    batch_size: int | None,
+    seed: int,
+) -> Runner:
+    """Load `path`, make up its inputs and call it once.
+
+    The first call is made here because runtimes plan memory in it, and because a model that
+    loads may still not run.
+
+    Args:
+        path: of the model.
+        kind: its format.
+        provider: onnxruntime's full name; None is the CPU. TFLite always runs in LiteRT.
+        threads: intra-op threads.
+        batch_size: samples per call; None is the model's own.
+        seed: of the inputs.
+
+    Raises:
+        ProviderMissing: onnxruntime would run it on something else.
+        Unsupported: an input has an open axis other than the batch, or holds no numbers.
+        RuntimeFailed: the runtime cannot load it or run it.
+    """
+    runtime = "onnxruntime" if kind == "onnx" else "LiteRT"
+    try:
+        runner: Runner
+        if kind == "onnx":
+            runner = OnnxRunner(path, provider or CPU, threads, batch_size, seed)
+        else:
+            runner = LiteRtRunner(path, threads, batch_size, seed)
+        runner.run_once()
+    except FoldbnError:
+        raise
+    # onnxruntime's exceptions derive from Exception directly, LiteRT's are ValueError and
+    # RuntimeError; all of them mean that this file does not run here.
+    except Exception as error:
+        raise RuntimeFailed(
+            f"{path}: {runtime} says: {' '.join(str(error).split())}",
+            "the file may be damaged, or use operators newer than the installed runtime",
+        ) from error
+    return runner

@@ -1,0 +1,42 @@
+"""Write a frozen graph as ONNX and TFLite, and count what is in such a file."""
+
+from typing import Literal
+
+from foldbn.export.onnx_file import DEFAULT_OPSET, sign, to_onnx
+from foldbn.export.statistics import GraphStatistics, format_of, statistics_of
+from foldbn.export.tflite_file import to_tflite
+from foldbn.frontends.frozen import FrozenModel
+
+Format = Literal["onnx", "tflite"]
+BatchSize = int | Literal["dynamic"] | None
+
+__all__ = [
+    "DEFAULT_OPSET",
+    "BatchSize",
+    "Format",
+    "GraphStatistics",
+    "export",
+    "format_of",
+    "sign",
+    "statistics_of",
+    "to_onnx",
+    "to_tflite",
+]
+
+
+def export(model: FrozenModel, kind: Format, batch_size: BatchSize, opset: int) -> bytes:
+    """Return `model` as a file of format `kind`.
+
+    Args:
+        model: to be exported.
+        kind: which format.
+        batch_size: leading axis; None is dynamic for ONNX and 1 for TFLite.
+        opset: of an ONNX file.
+
+    Raises:
+        ConversionFailed: the exporter refuses.
+    """
+    fixed = batch_size if isinstance(batch_size, int) else None
+    if kind == "onnx":
+        return to_onnx(model, batch_size=fixed, opset=opset)
+    return to_tflite(model, batch_size=1 if batch_size is None else fixed)

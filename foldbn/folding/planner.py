@@ -1,0 +1,78 @@
+"""Decide, for every affine layer in topological order, where its map goes.
+
+Backward into the producer first, then forward through all readers; a map that meets
+another affine layer merges into it. What can go neither way is kept, with the reason of
+both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from foldbn import ops
+from foldbn.folding.travel import Journey, Stuck, travel_backward, travel_forward
+from foldbn.graph import Graph, Node
+from foldbn.results import Decision, Direction
+
+
+@dataclass(frozen=True)
+class Folding:
+    """The folded graph and one decision for each affine layer of the original."""
+
+    graph: Graph
+    decisions: tuple[Decision, ...]
+
+
+def fold(original: Graph) -> Folding:
+    """Return `original` with every affine layer folded that can be, exactly.
+
+    The original is not changed. A node without a kind is part of another layer, like the
+    constants inside an activation: it is folded where it can be, and not reported.
+    """
+    graph = original.copy()
+    affine = [node for node in original if isinstance(node.op, ops.AffineOp)]
+    decisions = [(node, _decide(graph, graph[node.name])) for node in affine]
+    return Folding(graph, tuple(decision for node, decision in decisions if node.kind))
+
+
+def _decide(graph: Graph, node: Node) -> Decision:
+    if isinstance(node.op, ops.AffineOp) and node.op.affine.is_identity:
+        return _decision(graph, node, Journey(), None)
+    back = travel_backward(graph, node)
+    if isinstance(back, Journey):
+        return _decision(graph, node, back, "backward")
+    onward = travel_forward(graph, node)
+    if isinstance(onward, Journey):
+        return _decision(graph, node, onward, "forward")
+    return Decision(node.layer, node.kind, "kept", reason=_both(back, onward))
+
+
+def _decision(graph: Graph, node: Node, journey: Journey, direction: Direction | None) -> Decision:
+    """Carry out `journey` in `graph`, and tell it."""
+    takers = [graph[name] for name in journey.absorbed]
+    merged = [taker for taker in takers if isinstance(taker.op, ops.AffineOp)]
+    across = tuple(graph[name].layer for name in journey.crossed)
+    for name, op in journey.edits.items():
+        graph.replace(name, op)
+    if graph.is_output(node.output):
+        graph.replace(node.name, ops.identity())
+    else:
+        graph.bypass(node.name)
+    return Decision(
+        node.layer,
+        node.kind,
+        "merged" if merged else "folded",
+        direction,
+        into=_unique(taker.layer for taker in takers),
+        across=_unique(across),
+        reason=f"it became part of {', '.join(repr(m.layer) for m in merged)}" if merged else None,
+    )
+
+
+def _both(back: Stuck, onward: Stuck) -> str:
+    return f"backward: {back.reason}; forward: {onward.reason}"
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,164 @@
+"""A map's journey through a graph, as a transaction: all of it arrives, or nothing changes.
+
+A journey gathers the maps at all ports of a node before it asks the rule, so that branches
+that part and meet again are seen as one. Nothing is edited here: a journey that succeeds
+says which ops would change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from foldbn import ops
+from foldbn.affine import Affine
+from foldbn.graph import Edge, Graph, Node
+from foldbn.rules import Absorbs, Blocks, Passes, backward, forward
+
+
+@dataclass(frozen=True)
+class Journey:
+    """Where a map went.
+
+    Attributes:
+        edits: the new op of each node that the map changed or crossed.
+        absorbed: nodes whose weights took a part of it.
+        crossed: nodes it passed.
+    """
+
+    edits: dict[str, ops.Op] = field(default_factory=dict)
+    absorbed: list[str] = field(default_factory=list)
+    crossed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """Where a map's journey ended, and why: a clause that names the layer."""
+
+    reason: str
+
+
+def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
+    """Send the map of affine node `start` through every reader of its output."""
+    journey, waiting = Journey(), _Waiting()
+    tensor, affine = start.output, _map_of(start)
+    stuck = _spread(graph, waiting, tensor, affine, start)
+    for node in graph:
+        if stuck is not None:
+            return stuck
+        if node.name not in waiting:
+            continue
+        maps = waiting.at(node)
+        match forward(node.op, maps):
+            case Blocks(reason):
+                return Stuck(f"at {_place(node)}, {reason}")
+            case Absorbs(op):
+                journey.edits[node.name] = op
+                journey.absorbed.append(node.name)
+            case Passes(op, (Affine() as moved,)):
+                journey.edits[node.name] = op
+                journey.crossed.append(node.name)
+                stuck = _spread(graph, waiting, node.output, moved, node)
+    return journey if stuck is None else stuck
+
+
+def travel_backward(graph: Graph, start: Node) -> Journey | Stuck:
+    """Send the map of affine node `start` through the producer of its input."""
+    journey, waiting = Journey(), _Waiting()
+    waiting.put(Edge(start.name, 0), _map_of(start))
+    wanted = {start.inputs[0]}
+    for node in reversed(list(graph)):
+        if wanted.isdisjoint(node.outputs):
+            continue
+        wanted.difference_update(node.outputs)
+        outcome = _ask_backward(graph, waiting, node)
+        match outcome:
+            case Stuck():
+                return outcome
+            case Absorbs(op):
+                journey.edits[node.name] = op
+                journey.absorbed.append(node.name)
+            case Passes(op, maps):
+                journey.edits[node.name] = op
+                journey.crossed.append(node.name)
+                for port, moved in enumerate(maps):
+                    if moved is not None and not moved.is_identity:
+                        waiting.put(Edge(node.name, port), moved)
+                        wanted.add(node.inputs[port])
+    if wanted:
+        return Stuck("no layer stands before it, only the model's input")
+    return journey
+
+
+def _ask_backward(graph: Graph, waiting: _Waiting, node: Node) -> Absorbs | Passes | Stuck:
+    """Return what `node` does with the map that all readers of its output want."""
+    if isinstance(node.op, ops.Opaque):
+        return Stuck(f"no affine map can move back past {_place(node)}")
+    affine = _agreed(graph, waiting, node)
+    if isinstance(affine, Stuck):
+        return affine
+    outcome = backward(node.op, (affine,))
+    if isinstance(outcome, Blocks):
+        return Stuck(f"at {_place(node)}, {outcome.reason}")
+    return outcome
+
+
+class _Waiting:
+    """Maps that have arrived at edges and are not yet dealt with."""
+
+    def __init__(self) -> None:
+        self._maps: dict[str, dict[int, Affine]] = {}
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._maps
+
+    def put(self, edge: Edge, affine: Affine) -> None:
+        self._maps.setdefault(edge.node, {})[edge.port] = affine
+
+    def at(self, node: Node) -> list[Affine | None]:
+        maps = self._maps[node.name]
+        return [maps.get(port) for port in range(len(node.inputs))]
+
+    def on(self, edge: Edge) -> Affine | None:
+        return self._maps.get(edge.node, {}).get(edge.port)
+
+
+def _spread(
+    graph: Graph, waiting: _Waiting, tensor: str, affine: Affine, source: Node
+) -> Stuck | None:
+    """Put `affine` on every edge that reads `tensor`."""
+    if graph.is_output(tensor):
+        return Stuck(f"the output of {_place(source)} is an output of the model")
+    if affine.is_identity:
+        return None
+    for edge in graph.readers(tensor):
+        waiting.put(edge, affine)
+    return None
+
+
+def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
+    """Return the map that every reader of the output of `node` wants applied to it."""
+    tensor = node.output
+    if graph.is_output(tensor):
+        return Stuck("its input is also an output of the model")
+    wanted: list[Affine] = []
+    for edge in graph.readers(tensor):
+        reader = graph[edge.node]
+        affine = waiting.on(edge)
+        if affine is not None:
+            wanted.append(affine)
+        elif not isinstance(reader.op, ops.ShapeOf):
+            return Stuck(f"the output of {_place(node)} is read by {_place(reader)} as well")
+    if not all(wanted[0].equals(other) for other in wanted[1:]):
+        return Stuck("the branches that meet there want different maps")
+    return wanted[0]
+
+
+def _map_of(node: Node) -> Affine:
+    if not isinstance(node.op, ops.AffineOp):
+        raise TypeError(f"{node.name} is {node.op.title}, not an affine layer")
+    return node.op.affine
+
+
+def _place(node: Node) -> str:
+    """Name a node as a user knows it: its layer, and the op where the layer has several."""
+    return f"{node.layer!r} ({node.op.title})"

@@ -1,0 +1,1 @@
+"""From files and frameworks to a graph of ops and back: the only place that knows TensorFlow."""

@@ -1,0 +1,128 @@
+"""Replace constant subgraphs by their values, computed in float64 by TensorFlow's own kernels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldbn.frontends.frozen import (
+    FrozenModel,
+    GraphDef,
+    NodeDef,
+    add_constant,
+    empty_like,
+    node_of,
+    prune,
+    tensor_name,
+)
+from foldbn.frontends.precision import GraphRunner, widen
+
+_SAME_VALUE = ("Identity", "StopGradient", "PreventGradient", "Snapshot")
+
+
+def fold_constants(model: FrozenModel) -> FrozenModel:
+    """Return `model` with each constant subgraph as one constant.
+
+    Constants get their float64 value in `exact`, so that nothing is rounded between a
+    variable and what is folded from it. Each keeps the layer whose variables it is made of.
+    """
+    constant = _constant_nodes(model.graph_def)
+    origins = _origins(model, constant)
+    nodes = {node.name: node for node in model.graph_def.node}
+    renamed = {tensor: _stored_in(tensor, nodes) for tensor in _frontier(model, constant)}
+    computed = [tensor for tensor, name in renamed.items() if name not in nodes]
+    values, exact = _evaluate(model, computed)
+    stored = {renamed[tensor]: value for tensor, value in zip(computed, values, strict=True)}
+    graph_def = _substitute(model.graph_def, constant, renamed, stored)
+    for tensor, value in zip(computed, exact, strict=True):
+        if value.dtype == np.float64:
+            model.exact[renamed[tensor]] = value
+    variables = dict(model.layers.variables)
+    for tensor, name in renamed.items():
+        if node_of(tensor) in origins:
+            variables[name] = origins[node_of(tensor)]
+    layers = replace(model.layers, variables=variables)
+    keep = tuple(port.node for port in model.outputs)
+    return replace(model, graph_def=prune(graph_def, keep), layers=layers)
+
+
+def _stored_in(tensor: str, nodes: dict[str, NodeDef]) -> str:
+    """Return the Const that holds a constant tensor, or a free name for one to be made."""
+    node = nodes[node_of(tensor)]
+    while node.op in _SAME_VALUE:
+        node = nodes[node_of(node.input[0])]
+    if node.op == "Const":
+        return str(node.name)
+    return tensor.replace(":", "/output_") + ("/folded" if ":" not in tensor else "")
+
+
+def _constant_nodes(graph_def: GraphDef) -> set[str]:
+    """Return the nodes that depend on nothing but constants; the graph is in order."""
+    from tensorflow.python.framework import op_def_registry
+
+    constant: set[str] = set()
+    for node in graph_def.node:
+        definition = op_def_registry.get(node.op)
+        stateless = definition is not None and not definition.is_stateful
+        fed = node.input or node.op == "Const"
+        if stateless and fed and all(node_of(source) in constant for source in node.input):
+            constant.add(node.name)
+    return constant
+
+
+def _frontier(model: FrozenModel, constant: set[str]) -> list[str]:
+    """Return the constant tensors that other nodes read."""
+    read = [
+        tensor_name(source)
+        for node in model.graph_def.node
+        if node.name not in constant
+        for source in node.input
+    ]
+    return [tensor for tensor in dict.fromkeys(read) if node_of(tensor) in constant]
+
+
+def _origins(model: FrozenModel, constant: set[str]) -> dict[str, str]:
+    """Return the layer of each constant node all of whose variables belong to one layer."""
+    owners: dict[str, frozenset[str]] = {}
+    for node in model.graph_def.node:
+        if node.name in constant:
+            own = model.layers.variables.get(node.name)
+            below = (owners[node_of(source)] for source in node.input)
+            owners[node.name] = frozenset([own] if own else []).union(*below)
+    return {name: next(iter(layers)) for name, layers in owners.items() if len(layers) == 1}
+
+
+def _evaluate(
+    model: FrozenModel, tensors: list[str]
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return the values of constant tensors: of their own type, and computed in float64."""
+    if not tensors:
+        return [], []
+    roots = tuple(dict.fromkeys(node_of(tensor) for tensor in tensors))
+    part = replace(model, graph_def=prune(model.graph_def, roots), inputs=(), outputs=())
+    own = GraphRunner(part.graph_def)
+    exact = GraphRunner(widen(part).graph_def).run(tensors, {})
+    return [value.astype(own.dtype_of(t)) for t, value in zip(tensors, exact, strict=True)], exact
+
+
+def _substitute(
+    graph_def: GraphDef,
+    constant: set[str],
+    renamed: dict[str, str],
+    values: dict[str, NDArray[Any]],
+) -> GraphDef:
+    """Return the graph with a Const for each of `values`, its readers pointed there."""
+    result = empty_like(graph_def)
+    for name, value in values.items():
+        add_constant(result, name, value)
+    for node in graph_def.node:
+        if node.name in constant and node.op != "Const":
+            continue
+        copy = result.node.add()
+        copy.CopyFrom(node)
+        for index, source in enumerate(copy.input):
+            copy.input[index] = renamed.get(tensor_name(source), source)
+    return result

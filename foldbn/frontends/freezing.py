@@ -1,0 +1,79 @@
+"""Freeze a concrete function: variables become constants, calls are inlined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foldbn.errors import Unsupported
+from foldbn.frontends.frozen import FrozenModel, Layers, Port, prune
+
+_OUTPUT = "foldbn_output_"
+
+
+def freeze(
+    function: Any, input_names: list[str], output_names: list[str], layers: Layers
+) -> FrozenModel:
+    """Return a concrete function as a frozen graph whose ports have the given names.
+
+    Args:
+        function: a TensorFlow concrete function.
+        input_names: the model's names of the function's inputs, in order.
+        output_names: the model's names of its flattened outputs, in order.
+        layers: to be passed on.
+
+    Raises:
+        Unsupported: an input or output holds no numbers.
+    """
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    for tensor in (*frozen.inputs, *frozen.outputs):
+        if tensor.dtype.name in ("variant", "resource", "string"):
+            raise Unsupported(f"{tensor.name!r} is a {tensor.dtype.name} tensor, not numbers")
+    graph_def = frozen.graph.as_graph_def()
+    names = unique_names([*input_names, *output_names])
+    inputs = [
+        _port(name, tensor.op.name, tensor)
+        for name, tensor in zip(names, frozen.inputs, strict=False)
+    ]
+    outputs = []
+    for index, tensor in enumerate(frozen.outputs):
+        node = graph_def.node.add(name=f"{_OUTPUT}{index}", op="Identity", input=[tensor.name])
+        node.attr["T"].type = tensor.dtype.as_datatype_enum
+        outputs.append(_port(names[len(inputs) + index], node.name, tensor))
+    pruned = prune(graph_def, tuple(port.node for port in outputs))
+    return FrozenModel(pruned, tuple(inputs), tuple(outputs), layers)
+
+
+def unique_names(names: list[str]) -> list[str]:
+    """Return `names` with ``_1``, ``_2`` ... put to those that occur again."""
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        free, number = name, 0
+        while free in seen:
+            number += 1
+            free = f"{name}_{number}"
+        seen.add(free)
+        result.append(free)
+    return result
+
+
+def _port(name: str, node: str, tensor: Any) -> Port:
+    if tensor.shape.rank is None:
+        raise Unsupported(f"the shape of {name!r} is not known")
+    return Port(name, node, tuple(tensor.shape.as_list()), tensor.dtype.name)
+
+
+def captured_variables(function: Any) -> dict[str, Any]:
+    """Return the resource that each captured input of a concrete function stands for.
+
+    The constant that freezing puts in its place has the captured input's name.
+    """
+    captured = function.captured_inputs
+    if not captured:
+        return {}
+    placeholders = function.inputs[-len(captured) :]
+    return {p.op.name: handle for p, handle in zip(placeholders, captured, strict=True)}

@@ -1,0 +1,137 @@
+"""A model as one frozen TensorFlow graph: what every loader makes and every exporter takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+GraphDef = Any
+NodeDef = Any
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the model.
+
+    Attributes:
+        name: the model's own name for it.
+        node: the graph's node: a Placeholder, or an Identity of the output.
+        shape: with the batch axis first; None where a length is not known.
+        dtype: NumPy's name of the element type.
+    """
+
+    name: str
+    node: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def zeros(self, batch: int) -> NDArray[Any]:
+        """Return zeros of the port's shape; the batch and unknown lengths get `batch`."""
+        lengths = [batch if length is None else length for length in self.shape]
+        return np.zeros(lengths, self.dtype)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What is known of the model's layers.
+
+    Attributes:
+        classes: class of each layer, by name.
+        variables: layer of each variable, by the name of its constant in the graph.
+        suffixed: whether the writer's name scopes carry one more ``_1`` than the layer's
+            name, as those of Keras 3 do.
+    """
+
+    classes: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    suffixed: bool = False
+
+
+@dataclass(frozen=True)
+class FrozenModel:
+    """A frozen graph and what its names mean.
+
+    Attributes:
+        graph_def: constants, placeholders and stateless ops; no control inputs.
+        inputs: in the model's order.
+        outputs: in the model's order.
+        layers: to name nodes as the user knows them.
+        exact: float64 values of constants whose float32 value in `graph_def` is rounded.
+    """
+
+    graph_def: GraphDef
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: Layers = field(default_factory=Layers)
+    exact: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def with_batch_size(self, batch_size: int | None) -> FrozenModel:
+        """Return the model with inputs of a fixed leading axis, or a dynamic one for None."""
+        graph_def = type(self.graph_def)()
+        graph_def.CopyFrom(self.graph_def)
+        placeholders = {port.node for port in self.inputs}
+        for node in graph_def.node:
+            if node.name in placeholders:
+                node.attr["shape"].shape.dim[0].size = -1 if batch_size is None else batch_size
+        inputs = tuple(replace(p, shape=(batch_size, *p.shape[1:])) for p in self.inputs)
+        return replace(self, graph_def=graph_def, inputs=inputs)
+
+
+def tensor_name(reference: str) -> str:
+    """Return a NodeDef's input as a tensor name: ``a`` for ``a:0``, ``a:1`` as it is."""
+    return reference.removesuffix(":0")
+
+
+def node_of(reference: str) -> str:
+    """Return the node that writes a tensor."""
+    return reference.partition(":")[0]
+
+
+def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
+    """Return the nodes that the nodes `keep` need, in topological order; placeholders stay.
+
+    Control inputs are dropped: a frozen graph has no state for them to order.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    roots = [*(n.name for n in graph_def.node if n.op == "Placeholder"), *keep]
+    ordered: dict[str, None] = {}
+    stack = [(name, False) for name in reversed(roots)]
+    while stack:
+        name, done = stack.pop()
+        if name in ordered:
+            continue
+        if done:
+            ordered[name] = None
+            continue
+        stack.append((name, True))
+        data = [node_of(i) for i in nodes[name].input if not i.startswith("^")]
+        stack.extend((source, False) for source in reversed(data) if source not in ordered)
+    result = empty_like(graph_def)
+    for name in ordered:
+        copy = result.node.add()
+        copy.CopyFrom(nodes[name])
+        data = [i for i in copy.input if not i.startswith("^")]
+        del copy.input[:]
+        copy.input.extend(data)
+    return result
+
+
+def empty_like(graph_def: GraphDef) -> GraphDef:
+    """Return a graph without nodes, of the versions and library functions of `graph_def`."""
+    result = type(graph_def)()
+    result.versions.CopyFrom(graph_def.versions)
+    result.library.CopyFrom(graph_def.library)
+    return result
+
+
+def add_constant(graph_def: GraphDef, name: str, value: NDArray[Any]) -> NodeDef:
+    """Add a Const node that holds `value` under its own element type."""
+    from tensorflow.python.framework import dtypes, tensor_util
+
+    node = graph_def.node.add(name=name, op="Const")
+    node.attr["dtype"].type = dtypes.as_dtype(value.dtype).as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
+    return node

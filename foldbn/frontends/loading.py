@@ -1,0 +1,52 @@
+"""From a path to a frozen graph that is ready to be read: constants folded, shapes settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldbn.frontends import keras_files, saved_model, sniff
+from foldbn.frontends.constants import fold_constants
+from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
+from foldbn.results import Source
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as foldbn works on it.
+
+    Attributes:
+        source: where it came from.
+        original: the frozen graph as the framework gave it: the truth.
+        simplified: the same with constant subgraphs folded and reshapes settled.
+        shapes: of every tensor of `simplified`.
+    """
+
+    source: Source
+    original: FrozenModel
+    simplified: FrozenModel
+    shapes: dict[str, Shape | None]
+
+
+def load(path: Path, signature: str | None = None) -> LoadedModel:
+    """Load the model at `path`, whatever its format.
+
+    Raises:
+        Unreadable: there is no model that foldbn knows.
+        Unsupported: it is a model that foldbn cannot load.
+    """
+    kind = sniff.sniff(path)
+    if kind == "savedmodel":
+        writer, original = saved_model.writer_of(path), saved_model.load(path, signature)
+    else:
+        writer, original = sniff.writer_of(path, kind), keras_files.load(path, kind)
+    source = Source(str(path), kind, sniff.sha256_of(path), writer)
+    return simplify(source, original)
+
+
+def simplify(source: Source, original: FrozenModel) -> LoadedModel:
+    """Fold what is constant in `original` and settle its shapes."""
+    folded = fold_constants(original)
+    settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
+    return LoadedModel(source, original, settled, find_shapes(settled))

@@ -1,0 +1,184 @@
+"""Rewrite a float32 graph to compute in float64, and run graphs on TensorFlow's CPU kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foldbn.frontends.frozen import (
+    FrozenModel,
+    GraphDef,
+    NodeDef,
+    Port,
+    add_constant,
+    empty_like,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BATCH_NORM = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+_FLOAT32_ONLY = ("ResizeBilinear", "ResizeBicubic")
+
+
+def widen(model: FrozenModel) -> FrozenModel:
+    """Return `model` computing in float64 wherever it computed in float32.
+
+    Type attributes and constants become double, those of library functions too. Fused
+    batch normalization has no double kernel and is written out; resizing gives float32
+    whatever it is fed, and is cast.
+    """
+    from tensorflow.core.framework import types_pb2
+
+    graph_def = empty_like(model.graph_def)
+    for node in model.graph_def.node:
+        if node.op in _BATCH_NORM and node.attr["T"].type == types_pb2.DT_FLOAT:
+            _write_out_batch_norm(graph_def, node)
+            continue
+        copy = graph_def.node.add()
+        copy.CopyFrom(node)
+        _widen_node(copy, model.exact)
+        if node.op in _FLOAT32_ONLY:
+            _cast_output(graph_def, copy)
+    for function in graph_def.library.function:
+        for argument in (*function.signature.input_arg, *function.signature.output_arg):
+            argument.type = _double(argument.type)
+        for node in function.node_def:
+            _widen_node(node, {})
+    inputs, outputs = (tuple(map(_widen_port, ports)) for ports in (model.inputs, model.outputs))
+    return FrozenModel(graph_def, inputs, outputs, model.layers)
+
+
+def _widen_port(port: Port) -> Port:
+    dtype = "float64" if port.dtype == "float32" else port.dtype
+    return Port(port.name, port.node, port.shape, dtype)
+
+
+def _double(kind: int) -> int:
+    from tensorflow.core.framework import types_pb2
+
+    return types_pb2.DT_DOUBLE if kind == types_pb2.DT_FLOAT else kind
+
+
+def _widen_node(node: NodeDef, exact: dict[str, NDArray[np.float64]]) -> None:
+    from tensorflow.python.framework import tensor_util
+
+    if node.op == "Const" and node.name in exact:
+        tensor = tensor_util.make_tensor_proto(exact[node.name], dtype=np.float64)
+        node.attr["value"].tensor.CopyFrom(tensor)
+        node.attr["dtype"].type = _double(node.attr["dtype"].type)
+        return
+    for value in node.attr.values():
+        kind = value.WhichOneof("value")
+        if kind == "type":
+            value.type = _double(value.type)
+        elif kind == "list" and value.list.type:
+            value.list.type[:] = [_double(each) for each in value.list.type]
+        elif kind == "tensor" and value.tensor.dtype == _float():
+            array = tensor_util.MakeNdarray(value.tensor).astype(np.float64)
+            value.tensor.CopyFrom(tensor_util.make_tensor_proto(array))
+
+
+def _float() -> int:
+    from tensorflow.core.framework import types_pb2
+
+    return int(types_pb2.DT_FLOAT)
+
+
+def _cast_output(graph_def: GraphDef, node: NodeDef) -> None:
+    """Let `node` keep its name for a double copy of what it computes."""
+    from tensorflow.core.framework import types_pb2
+
+    name = node.name
+    node.name = f"{name}/float"
+    cast = graph_def.node.add(name=name, op="Cast", input=[node.name])
+    cast.attr["SrcT"].type = types_pb2.DT_FLOAT
+    cast.attr["DstT"].type = types_pb2.DT_DOUBLE
+
+
+def _write_out_batch_norm(graph_def: GraphDef, node: NodeDef) -> None:
+    """Write ``(x - mean) * rsqrt(variance + epsilon) * gamma + beta`` as single ops.
+
+    Without is_training the statistics are inputs 3 and 4; with it they are those of x.
+    """
+    channels_first = node.attr["data_format"].s in (b"NCHW", b"NCDHW")
+    rank = 5 if b"D" in node.attr["data_format"].s else 4
+    channel = 1 if channels_first else rank - 1
+    build = _Builder(graph_def, node.name)
+    x, gamma, beta, mean, variance = node.input
+    if node.attr["is_training"].b:
+        axes = build.constant("axes", [a for a in range(rank) if a != channel], np.int32)
+        mean = build.op("Mean", "mean", x, axes, keep_dims=True)
+        squares = build.op("SquaredDifference", "squares", x, mean)
+        variance = build.op("Mean", "variance", squares, axes, keep_dims=True)
+    if channels_first:
+        shape = build.constant("shape", [1, -1, *[1] * (rank - 2)], np.int32)
+        gamma, beta, mean, variance = (
+            build.op("Reshape", f"shaped_{i}", part, shape)
+            for i, part in enumerate((gamma, beta, mean, variance))
+        )
+    epsilon = build.constant("epsilon", node.attr["epsilon"].f, np.float64)
+    root = build.op("Rsqrt", "rsqrt", build.op("AddV2", "add", variance, epsilon))
+    scale = build.op("Mul", "scale", root, gamma)
+    centred = build.op("Sub", "centred", x, mean)
+    build.op("AddV2", "", build.op("Mul", "mul", centred, scale), beta)
+
+
+class _Builder:
+    """Adds double nodes named after one original node."""
+
+    def __init__(self, graph_def: GraphDef, name: str) -> None:
+        self._graph_def, self._name = graph_def, name
+
+    def op(self, kind: str, suffix: str, *inputs: str, **flags: bool) -> str:
+        from tensorflow.core.framework import types_pb2
+
+        name = f"{self._name}/{suffix}" if suffix else self._name
+        node = self._graph_def.node.add(name=name, op=kind, input=inputs)
+        node.attr["T"].type = types_pb2.DT_DOUBLE
+        for flag, value in flags.items():
+            node.attr[flag].b = value
+        if kind in ("Mean", "Reshape"):
+            node.attr["Tidx" if kind == "Mean" else "Tshape"].type = types_pb2.DT_INT32
+        return name
+
+    def constant(self, suffix: str, value: Any, dtype: type) -> str:
+        name = f"{self._name}/{suffix}"
+        add_constant(self._graph_def, name, np.asarray(value, dtype))
+        return name
+
+
+class GraphRunner:
+    """A session on one GraphDef, with TensorFlow's own rewriting switched off."""
+
+    def __init__(self, graph_def: GraphDef) -> None:
+        import tensorflow as tf
+
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+        options = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
+        options.graph_options.rewrite_options.disable_meta_optimizer = True
+        options.graph_options.optimizer_options.opt_level = -1
+        self.graph = graph
+        self._session = tf.compat.v1.Session(graph=graph, config=options)
+
+    def run(self, fetch: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the values of the tensors `fetch` for the placeholders in `feed`."""
+        full = [_full(name) for name in fetch]
+        arrays = {f"{name}:0": array for name, array in feed.items()}
+        return list(self._session.run(full, arrays))
+
+    def dtype_of(self, tensor: str) -> str:
+        """Return NumPy's name of a tensor's element type."""
+        return str(self.graph.get_tensor_by_name(_full(tensor)).dtype.as_numpy_dtype.__name__)
+
+    def shape_of(self, tensor: str) -> tuple[int | None, ...] | None:
+        """Return the shape that TensorFlow infers, None where it knows no rank."""
+        shape = self.graph.get_tensor_by_name(_full(tensor)).shape
+        return None if shape.rank is None else tuple(shape.as_list())
+
+
+def _full(tensor: str) -> str:
+    return tensor if ":" in tensor else f"{tensor}:0"

@@ -1,0 +1,306 @@
+"""Read single TensorFlow nodes as ops: one function for each kind of node.
+
+A recognizer returns the op and the tensors at its ports, or None where the node is not of
+the plain form that the op stands for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldbn import ops
+from foldbn.affine import Affine
+from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
+
+Shape = tuple[int | None, ...]
+Recognized = tuple[ops.Op, tuple[str, ...]]
+_FLOATS = (1, 2)  # DT_FLOAT, DT_DOUBLE
+
+
+class Context:
+    """What recognizers may ask of the model around a node."""
+
+    def __init__(self, model: FrozenModel, shapes: dict[str, Shape | None]) -> None:
+        self._shapes = shapes
+        self._exact = model.exact
+        self._constants = {node.name: node for node in model.graph_def.node if node.op == "Const"}
+        self._values: dict[str, NDArray[Any]] = {}
+
+    def constant(self, reference: str) -> NDArray[Any] | None:
+        """Return the value of a constant tensor, floats in float64; None for any other."""
+        from tensorflow.python.framework import tensor_util
+
+        name = node_of(reference)
+        if name not in self._constants:
+            return None
+        if name not in self._values:
+            value = self._exact.get(name)
+            if value is None:
+                value = tensor_util.MakeNdarray(self._constants[name].attr["value"].tensor)
+            wide = value.dtype.kind == "f"
+            self._values[name] = value.astype(np.float64) if wide else value
+        return self._values[name]
+
+    def sample(self, reference: str) -> Shape | None:
+        """Return the shape of a tensor without its leading axis, None where unknown."""
+        shape = self._shapes.get(tensor_name(reference))
+        return shape[1:] if shape else None
+
+    def data(self, node: NodeDef) -> tuple[str, ...]:
+        """Return the inputs of `node` that are no constants."""
+        names = (tensor_name(source) for source in node.input)
+        return tuple(name for name in names if node_of(name) not in self._constants)
+
+
+def _identity(node: NodeDef, context: Context) -> Recognized:
+    return ops.identity(node.op), context.data(node)
+
+
+def _relu(node: NodeDef, context: Context) -> Recognized:
+    return ops.relu("LeakyReLU" if node.op == "LeakyRelu" else "ReLU"), context.data(node)
+
+
+def _shape_of(node: NodeDef, context: Context) -> Recognized:
+    return ops.ShapeOf(), context.data(node)
+
+
+def _pool(node: NodeDef, context: Context) -> Recognized | None:
+    windows = zip(node.attr["ksize"].list.i, node.attr["strides"].list.i, strict=True)
+    axes = tuple(axis - 1 for axis, pair in enumerate(windows) if pair != (1, 1))
+    if -1 in axes or node.attr["padding"].s == b"EXPLICIT":
+        return None
+    pool = ops.max_pool if node.op.startswith("Max") else ops.average_pool
+    return pool(axes), context.data(node)
+
+
+def _pad(node: NodeDef, context: Context) -> Recognized | None:
+    pads = context.constant(node.input[1])
+    fill = context.constant(node.input[2]) if node.op == "PadV2" else np.zeros(())
+    if pads is None or fill is None or fill != 0 or pads[0].any():
+        return None
+    axes = np.flatnonzero(pads.any(axis=1)) - 1
+    return ops.zero_pad(tuple(axes.tolist())), context.data(node)
+
+
+def _reduce(node: NodeDef, context: Context) -> Recognized | None:
+    axes, sample = context.constant(node.input[1]), context.sample(node.input[0])
+    if axes is None or sample is None:
+        return None
+    rank = len(sample) + 1
+    places = tuple(sorted(int(axis) % rank - 1 for axis in np.atleast_1d(axes)))
+    if not places or -1 in places:
+        return None
+    kind = ops.GlobalPool("mean" if node.op == "Mean" else "max", places, node.attr["keep_dims"].b)
+    return kind, context.data(node)
+
+
+def _reshape(node: NodeDef, context: Context) -> Recognized | None:
+    source, target = context.sample(node.input[0]), context.sample(node.name)
+    if source is None or target is None or None in source or None in target:
+        return None
+    inner, outer = (math.prod(n for n in side if n is not None) for side in (source, target))
+    if not inner or not outer or max(inner, outer) % min(inner, outer):
+        return None
+    known = (tuple(n for n in side if n is not None) for side in (source, target))
+    return ops.Reshape(*known), (tensor_name(node.input[0]),)
+
+
+def _squeeze(node: NodeDef, context: Context) -> Recognized | None:
+    sample = context.sample(node.input[0])
+    if sample is None or not node.attr["squeeze_dims"].list.i:
+        return None
+    axes = tuple(i % (len(sample) + 1) - 1 for i in node.attr["squeeze_dims"].list.i)
+    return None if -1 in axes else (ops.Squeeze(axes), context.data(node))
+
+
+def _expand_dims(node: NodeDef, context: Context) -> Recognized | None:
+    axis, sample = context.constant(node.input[1]), context.sample(node.input[0])
+    if axis is None or sample is None:
+        return None
+    place = int(axis.item()) % (len(sample) + 2) - 1
+    return None if place < 0 else (ops.ExpandDims((place,)), context.data(node))
+
+
+def _transpose(node: NodeDef, context: Context) -> Recognized | None:
+    order = context.constant(node.input[1])
+    if order is None or order[0] != 0:
+        return None
+    return ops.Transpose(tuple((order[1:] - 1).tolist())), context.data(node)
+
+
+def _concat(node: NodeDef, context: Context) -> Recognized | None:
+    axis, data = context.constant(node.input[-1]), context.data(node)
+    samples = [context.sample(source) for source in data]
+    if axis is None or len(data) != len(node.input) - 1 or None in samples:
+        return None
+    known = [sample for sample in samples if sample is not None]
+    place = int(axis.item()) % (len(known[0]) + 1) - 1
+    sizes = tuple(sample[place] for sample in known)
+    if place < 0 or None in sizes:
+        return None
+    return ops.Concat(place, tuple(size for size in sizes if size is not None)), data
+
+
+def _space_batch(node: NodeDef, context: Context) -> Recognized | None:
+    block, margins = (context.constant(source) for source in node.input[1:3])
+    if block is None or margins is None:
+        return None
+    axes = tuple(range(block.size))
+    if node.op == "BatchToSpaceND":
+        return ops.batch_to_space(axes), context.data(node)
+    return ops.space_to_batch(axes, padded=bool(margins.any())), context.data(node)
+
+
+def _dense(node: NodeDef, context: Context) -> Recognized | None:
+    kernel, sample = context.constant(node.input[1]), context.sample(node.input[0])
+    flips = ("transpose_a", "transpose_b") if node.op == "MatMul" else ("adj_x", "adj_y")
+    if kernel is None or sample is None or kernel.ndim != 2 or node.attr[flips[0]].b:
+        return None
+    if node.attr[flips[1]].b:
+        kernel = kernel.T
+    return ops.Dense(kernel, rank=len(sample)), context.data(node)
+
+
+def _convolution(node: NodeDef, context: Context) -> Recognized | None:
+    kernel = context.constant(node.input[1])
+    transposed = node.op == "Conv2DBackpropInput"
+    data = tensor_name(node.input[2 if transposed else 0])
+    sample = context.sample(data)
+    if kernel is None or sample is None:
+        return None
+    first = node.attr["data_format"].s.startswith(b"NC")
+    channel = 0 if first else len(sample) - 1
+    spatial = [axis for axis in range(len(sample)) if axis != channel]
+    channels = sample[channel]
+    if channels is None:
+        return None
+    common: dict[str, Any] = {
+        "strides": _spatial(node, "strides", spatial),
+        "dilations": _spatial(node, "dilations", spatial),
+        "padding": _padding(node, spatial),
+        "input_size": tuple(sample[axis] for axis in spatial),
+        "channels_first": first,
+    }
+    if transposed:
+        return ops.ConvTranspose(kernel, **common), (data,)
+    if node.op == "DepthwiseConv2dNative":
+        return ops.DepthwiseConv(kernel, **common), (data,)
+    return ops.Conv(kernel, groups=channels // kernel.shape[-2], **common), (data,)
+
+
+def _spatial(node: NodeDef, attribute: str, axes: list[int]) -> tuple[int, ...]:
+    values = node.attr[attribute].list.i
+    return tuple(int(values[axis + 1]) if values else 1 for axis in axes)
+
+
+def _padding(node: NodeDef, axes: list[int]) -> Any:
+    name = node.attr["padding"].s.decode().lower()
+    if name != "explicit":
+        return name
+    flat = node.attr["explicit_paddings"].list.i
+    return tuple((int(flat[2 * axis + 2]), int(flat[2 * axis + 3])) for axis in axes)
+
+
+def _batch_norm(node: NodeDef, context: Context) -> Recognized | None:
+    parts = [context.constant(source) for source in node.input[1:5]]
+    sample = context.sample(node.input[0])
+    if node.attr["is_training"].b or sample is None or any(part is None for part in parts):
+        return None
+    gamma, beta, mean, variance = (np.asarray(part, np.float64) for part in parts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = gamma / np.sqrt(variance + node.attr["epsilon"].f)
+    shape = [1] * len(sample)
+    shape[0 if node.attr["data_format"].s.startswith(b"NC") else -1] = -1
+    return (
+        ops.AffineOp(Affine(scale.reshape(shape), (beta - mean * scale).reshape(shape))),
+        context.data(node),
+    )
+
+
+def _arithmetic(node: NodeDef, context: Context) -> Recognized | None:
+    """Read ``x + c``, ``c - x``, ``x * c``, ``x / c`` and ``-x`` over floats as affine maps."""
+    if node.attr["T"].type not in _FLOATS:
+        return None
+    data = context.data(node)
+    if node.op in ("Add", "AddV2", "AddN") and len(data) == len(node.input):
+        return _sum(data, context)
+    if len(data) != 1 or (sample := context.sample(data[0])) is None:
+        return None
+    flipped = tensor_name(node.input[0]) != data[0]
+    constant = np.ones(()) if node.op == "Neg" else context.constant(node.input[int(not flipped)])
+    if constant is None or not _fits(constant, sample):
+        return None
+    values = constant.reshape(constant.shape[-len(sample) :] if sample else ())
+    pair = _scale_and_shift(node.op, values, flipped=flipped)
+    return None if pair is None else (ops.AffineOp(Affine.of(*pair, len(sample))), data)
+
+
+def _scale_and_shift(
+    kind: str, values: NDArray[Any], *, flipped: bool
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    one, zero = np.ones_like(values), np.zeros_like(values)
+    if kind == "Neg":
+        return -one, zero
+    if kind in ("Add", "AddV2", "BiasAdd"):
+        return one, values
+    if kind == "Sub":
+        return (-one, values) if flipped else (one, -values)
+    if kind == "Mul":
+        return values, zero
+    return None if flipped or not values.all() else (1 / values, zero)
+
+
+def _fits(constant: NDArray[Any], sample: Shape) -> bool:
+    """Whether a constant broadcasts against samples without making them greater."""
+    if constant.ndim > len(sample) + 1 or (
+        constant.ndim == len(sample) + 1 and constant.shape[0] != 1
+    ):
+        return False
+    pairs = zip(reversed(constant.shape), reversed(sample), strict=False)
+    return all(own in (1, length) for own, length in pairs)
+
+
+def _sum(data: tuple[str, ...], context: Context) -> Recognized | None:
+    samples = [context.sample(source) for source in data]
+    if None in samples or any(sample != samples[0] for sample in samples):
+        return None
+    return ops.Add(len(data)), data
+
+
+def _bias_add(node: NodeDef, context: Context) -> Recognized | None:
+    bias, sample = context.constant(node.input[1]), context.sample(node.input[0])
+    if bias is None or sample is None:
+        return None
+    shape = [1] * len(sample)
+    shape[0 if node.attr["data_format"].s == b"NCHW" else -1] = -1
+    return ops.Bias(bias.reshape(shape)), context.data(node)
+
+
+Recognizer = Callable[[NodeDef, Context], Recognized | None]
+
+RECOGNIZERS: dict[str, Recognizer] = {
+    **dict.fromkeys(("Identity", "StopGradient", "PreventGradient", "Snapshot"), _identity),
+    **dict.fromkeys(("Relu", "LeakyRelu"), _relu),
+    **dict.fromkeys(("Shape", "ShapeN", "Rank", "Size"), _shape_of),
+    **dict.fromkeys(("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D"), _pool),
+    **dict.fromkeys(("Pad", "PadV2"), _pad),
+    **dict.fromkeys(("Mean", "Max"), _reduce),
+    **dict.fromkeys(("SpaceToBatchND", "BatchToSpaceND"), _space_batch),
+    **dict.fromkeys(("MatMul", "BatchMatMulV2", "BatchMatMulV3"), _dense),
+    **dict.fromkeys(
+        ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput"), _convolution
+    ),
+    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _batch_norm),
+    **dict.fromkeys(("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg"), _arithmetic),
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "ExpandDims": _expand_dims,
+    "Transpose": _transpose,
+    "ConcatV2": _concat,
+    "BiasAdd": _bias_add,
+}

@@ -1,0 +1,97 @@
+"""Load a SavedModel of any TensorFlow and freeze one of its signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from foldbn.errors import Unreadable, Unsupported, UsageError
+from foldbn.frontends.freezing import captured_variables, freeze
+from foldbn.frontends.frozen import FrozenModel, Layers
+
+_DEFAULT = "serving_default"
+
+
+def load(path: Path, signature: str | None) -> FrozenModel:
+    """Return one signature of a SavedModel as a frozen graph.
+
+    Args:
+        path: the SavedModel's directory.
+        signature: which one; None takes ``serving_default``, or the only one.
+
+    Raises:
+        Unreadable: TensorFlow cannot load the directory.
+        Unsupported: it has no signature.
+        UsageError: it has no signature of that name, or several and none is chosen.
+    """
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # whatever a file can make TensorFlow raise
+        text = " ".join(str(error).split())
+        raise Unreadable(f"TensorFlow cannot load {str(path)!r}: {text[:300]}") from error
+    function = _choose(loaded.signatures, signature, path)
+    _, keywords = function.structured_input_signature
+    # The inputs of a signature are keywords, whose order is that of their names.
+    order = [tensor.op.name for tensor in function.inputs[: len(keywords)]]
+    by_node = {spec.name: key for key, spec in keywords.items()}
+    inputs = [by_node.get(node, node) for node in order]
+    outputs = sorted(function.structured_outputs)
+    # `loaded` owns the variables and must outlive the freezing.
+    return freeze(function, inputs, outputs, _layers(loaded, function))
+
+
+def _choose(signatures: Any, wanted: str | None, path: Path) -> Any:
+    names = sorted(signatures)
+    listed = ", ".join(repr(name) for name in names)
+    if not names:
+        raise Unsupported(
+            f"{str(path)!r} has no signatures",
+            "save it with tf.saved_model.save(model, path, signatures=...)",
+        )
+    if wanted is not None:
+        if wanted not in names:
+            raise UsageError(f"there is no signature {wanted!r}; there are {listed}")
+        return signatures[wanted]
+    if _DEFAULT in names:
+        return signatures[_DEFAULT]
+    if len(names) > 1:
+        raise UsageError(f"there are several signatures: {listed}", "choose with --signature")
+    return signatures[names[0]]
+
+
+def _layers(loaded: Any, function: Any) -> Layers:
+    """Read the layers off the names of the variables, like ``model/bn/moving_variance:0``."""
+    names = {id(variable.handle): variable.name for variable in function.graph.variables}
+    variables: dict[str, str] = {}
+    weights: dict[str, set[str]] = {}
+    for constant, handle in captured_variables(function).items():
+        path = names.get(id(handle), "").partition(":")[0].split("/")
+        if len(path) > 1:
+            variables[constant] = path[-2]
+            weights.setdefault(path[-2], set()).add(path[-1])
+    classes = {
+        layer: "BatchNormalization" for layer, own in weights.items() if "moving_variance" in own
+    }
+    for layer in weights:
+        classes.setdefault(layer, "")
+    return Layers(classes, variables, suffixed=_written_by_keras_3(loaded))
+
+
+def _written_by_keras_3(loaded: Any) -> bool:
+    """Whether `model.export` of Keras 3 wrote it: it serves an endpoint ``serve`` as well."""
+    return "serve" in loaded.signatures
+
+
+def writer_of(path: Path) -> str | None:
+    """Return the TensorFlow version that a SavedModel names, like ``tensorflow 2.15.0``."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel()
+    try:
+        proto.ParseFromString((path / "saved_model.pb").read_bytes())
+    except Exception as error:  # protobuf raises its own and others
+        raise Unreadable(f"saved_model.pb in {str(path)!r} is damaged") from error
+    versions = [graph.meta_info_def.tensorflow_version for graph in proto.meta_graphs]
+    return f"tensorflow {versions[0]}" if versions and versions[0] else None

@@ -1,0 +1,123 @@
+"""Tell what a path holds by its content, never by its suffix, and without any framework."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from foldbn.errors import Unreadable
+
+Format = Literal["keras-h5", "keras-zip", "savedmodel"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+_WANTED = "foldbn reads .h5 and .keras files and SavedModel directories"
+
+
+def sniff(path: Path) -> Format:
+    """Return the format of the model at `path`.
+
+    Raises:
+        Unreadable: there is no model that foldbn knows.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}", _WANTED) from error
+    if stat.S_ISDIR(mode):
+        return _sniff_directory(path)
+    if not stat.S_ISREG(mode):
+        raise Unreadable(f"{str(path)!r} is neither a file nor a directory", _WANTED)
+    return _sniff_file(path)
+
+
+def _sniff_directory(path: Path) -> Format:
+    if not (path / "saved_model.pb").is_file():
+        raise Unreadable(f"the directory {str(path)!r} has no saved_model.pb", _WANTED)
+    return "savedmodel"
+
+
+def _sniff_file(path: Path) -> Format:
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_HDF5))
+    except OSError as error:
+        raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}", _WANTED) from error
+    if not head:
+        raise Unreadable(f"{str(path)!r} is empty", "was the download or copy interrupted?")
+    if head == _HDF5:
+        _check_hdf5(path)
+        return "keras-h5"
+    if head.startswith(_ZIP):
+        _check_zip(path)
+        return "keras-zip"
+    raise Unreadable(
+        f"{str(path)!r} is neither HDF5 nor a .keras archive: it begins with {head.hex(' ')}",
+        _WANTED,
+    )
+
+
+def _check_hdf5(path: Path) -> None:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            has_config = "model_config" in file.attrs
+    except OSError as error:
+        raise Unreadable(
+            f"{str(path)!r} is damaged HDF5: {error}", "was the download or copy interrupted?"
+        ) from error
+    if not has_config:
+        raise Unreadable(
+            f"{str(path)!r} holds weights only: the architecture is missing",
+            "build the model in Python, load_weights() this file, then model.save('model.keras')",
+        )
+
+
+def _check_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise Unreadable(
+            f"{str(path)!r} is a damaged zip archive: {error}",
+            "was the download or copy interrupted?",
+        ) from error
+    if missing := {"config.json", "model.weights.h5"} - names:
+        raise Unreadable(
+            f"{str(path)!r} is a zip archive but no .keras model: no {min(missing)}",
+            _WANTED,
+        )
+
+
+def writer_of(path: Path, kind: Format) -> str | None:
+    """Return what the file says of the Keras that wrote it, like ``keras 2.4.0``."""
+    if kind == "keras-h5":
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            version = file.attrs.get("keras_version")
+        text = version.decode(errors="replace") if isinstance(version, bytes) else version
+        return f"keras {text}" if text else None
+    if kind == "keras-zip":
+        with zipfile.ZipFile(path) as archive:
+            if "metadata.json" in archive.namelist():
+                version = json.loads(archive.read("metadata.json")).get("keras_version")
+                return f"keras {version}" if version else None
+    return None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a directory's relative names and files in order."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for part in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(part.relative_to(path).as_posix().encode() + b"\0")
+        total.update(sha256_of(part).encode())
+    return total.hexdigest()

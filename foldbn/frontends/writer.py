@@ -1,0 +1,147 @@
+"""Write a folded graph of ops back as a frozen TensorFlow graph.
+
+What folding did not touch is written back node by node as it was; a changed op gets new
+constants, in float64 to be proven and in the node's own type to be exported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from foldbn import ops
+from foldbn.affine import Array
+from foldbn.errors import ConversionFailed
+from foldbn.frontends.frozen import (
+    FrozenModel,
+    GraphDef,
+    NodeDef,
+    add_constant,
+    empty_like,
+    prune,
+    tensor_name,
+)
+from foldbn.frontends.reader import Reading
+from foldbn.graph import Graph, Node
+
+
+def write(model: FrozenModel, reading: Reading, folded: Graph) -> FrozenModel:
+    """Return `model` with the ops of `folded` in place of those it was read as.
+
+    Args:
+        model: the frozen graph that was read.
+        reading: what was read.
+        folded: the graph of `reading` after folding.
+
+    Raises:
+        ConversionFailed: a folded weight is too great for the type it is stored in.
+    """
+    writer = _Writer(model)
+    for node in folded:
+        before = reading.graph[node.name]
+        writer.write(node, before, reading.clusters[node.name])
+    keep = tuple(port.node for port in model.outputs)
+    return replace(model, graph_def=prune(writer.graph_def, keep), exact=writer.exact)
+
+
+class _Writer:
+    def __init__(self, model: FrozenModel) -> None:
+        self.graph_def: GraphDef = empty_like(model.graph_def)
+        self.exact = dict(model.exact)
+        self._moved: dict[str, str] = {}  # a tensor of the graph -> where it is now
+        for node in model.graph_def.node:
+            if node.op in ("Const", "Placeholder"):
+                self.graph_def.node.add().CopyFrom(node)
+
+    def write(self, node: Node, before: Node, cluster: tuple[NodeDef, ...]) -> None:
+        """Write one op as nodes whose last has the name of the tensor it computes."""
+        renamed = dict(zip(before.inputs, node.inputs, strict=True))
+        sources = {old: self._moved.get(new, new) for old, new in renamed.items()}
+        copies = [self._copy(member, sources) for member in cluster]
+        match node.op:
+            case op if op is before.op:
+                self.graph_def.node.extend(copies)
+            case ops.Dense() | ops.Conv():
+                self._write_linear(node, copies)
+            case ops.AffineOp(affine):
+                self._write_affine(node, copies[0], affine.scale, affine.shift)
+            case ops.Bias(bias):
+                self._write_affine(node, copies[0], np.ones(()), bias)
+            case ops.Commuting():
+                self._write_alias(node)
+            case _:
+                self.graph_def.node.extend(copies)
+
+    def _copy(self, node: NodeDef, sources: dict[str, str]) -> NodeDef:
+        copy = type(node)()
+        copy.CopyFrom(node)
+        for index, reference in enumerate(copy.input):
+            name = tensor_name(reference)
+            copy.input[index] = sources.get(name, self._moved.get(name, reference))
+        return copy
+
+    def _write_linear(self, node: Node, copies: list[NodeDef]) -> None:
+        """Write kernel and bias anew; a layer that had no bias gets a BiasAdd."""
+        op: Any = node.op
+        linear = copies[0]
+        flip = "transpose_b" if linear.op == "MatMul" else "adj_y"
+        kernel = op.kernel.T if linear.attr[flip].b else op.kernel
+        linear.input[1] = self._constant(f"{linear.name}/kernel", kernel, linear)
+        self.graph_def.node.append(linear)
+        if op.bias is None:
+            return
+        bias = self._constant(f"{linear.name}/bias", op.bias, linear)
+        added = self.graph_def.node.add(
+            name=f"{linear.name}/BiasAdd", op="BiasAdd", input=[linear.name, bias]
+        )
+        added.attr["T"].CopyFrom(linear.attr["T"])
+        if getattr(op, "channels_first", False):
+            added.attr["data_format"].s = b"NCHW"
+        self._move(node, added.name)
+
+    def _write_affine(self, node: Node, like: NodeDef, scale: Array, shift: Array) -> None:
+        (source,) = node.inputs
+        tensor = self._moved.get(source, source)
+        for kind, suffix, part, neutral in (
+            ("Mul", "scale", scale, 1),
+            ("AddV2", "shift", shift, 0),
+        ):
+            if (part == neutral).all():
+                continue
+            name = f"{node.name}/{kind}"
+            constant = self._constant(f"{node.name}/{suffix}", _trimmed(part), like)
+            added = self.graph_def.node.add(name=name, op=kind, input=[tensor, constant])
+            added.attr["T"].CopyFrom(like.attr["T"])
+            tensor = name
+        self._move(node, tensor)
+
+    def _write_alias(self, node: Node) -> None:
+        (source,) = node.inputs
+        self._move(node, self._moved.get(source, source))
+
+    def _move(self, node: Node, tensor: str) -> None:
+        self._moved[node.output] = tensor
+
+    def _constant(self, name: str, value: Array, like: NodeDef) -> str:
+        """Add a constant of the element type of `like`, and keep its float64 value."""
+        from tensorflow.python.framework import dtypes
+
+        stored = value.astype(dtypes.as_dtype(like.attr["T"].type).as_numpy_dtype)
+        if not np.isfinite(stored).all():
+            raise ConversionFailed(
+                f"folding makes {name!r} as large as {np.abs(value).max():.3g},"
+                f" more than {stored.dtype} holds"
+            )
+        add_constant(self.graph_def, name, stored)
+        self.exact[name] = value
+        return name
+
+
+def _trimmed(part: Array) -> Array:
+    """Return an array without the leading axes of length 1 that broadcasting puts back."""
+    shape = part.shape
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return part.reshape(shape)

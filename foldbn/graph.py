@@ -1,0 +1,111 @@
+"""A model seen as ops joined by tensors: all that folding knows of a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from foldbn.ops import Op
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One op at its place in a model.
+
+    Attributes:
+        name: unique in the graph.
+        op: what it computes.
+        inputs: the tensors it reads, in the order of the op's ports.
+        outputs: the tensors it writes; every op but Opaque writes one.
+        layer: name of the model's layer that it belongs to.
+        kind: class of that layer, like ``BatchNormalization``.
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layer: str
+    kind: str = ""
+
+    @property
+    def output(self) -> str:
+        """The one tensor it writes."""
+        (tensor,) = self.outputs
+        return tensor
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A place where a tensor is read: port `port` of node `node`."""
+
+    node: str
+    port: int
+
+
+class Graph:
+    """Nodes in topological order, and who reads what.
+
+    Args:
+        nodes: in topological order.
+        outputs: tensors the model returns. A tensor that no node writes is a model input.
+    """
+
+    def __init__(self, nodes: Iterable[Node], outputs: Iterable[str]) -> None:
+        self._nodes = {node.name: node for node in nodes}
+        self.outputs = tuple(outputs)
+        self._producers: dict[str, str] = {}
+        self._readers: dict[str, list[Edge]] = {}
+        for node in self:
+            self._producers.update(dict.fromkeys(node.outputs, node.name))
+            for port, tensor in enumerate(node.inputs):
+                self._readers.setdefault(tensor, []).append(Edge(node.name, port))
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(tuple(self._nodes.values()))
+
+    def __getitem__(self, name: str) -> Node:
+        return self._nodes[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._nodes
+
+    def copy(self) -> Graph:
+        """Return a graph that can be edited without changing this one."""
+        return Graph(self, self.outputs)
+
+    def producer(self, tensor: str) -> Node | None:
+        """Return the node that writes `tensor`, or None for a model input."""
+        name = self._producers.get(tensor)
+        return None if name is None else self._nodes[name]
+
+    def readers(self, tensor: str) -> tuple[Edge, ...]:
+        """Return every place where a node reads `tensor`."""
+        return tuple(self._readers.get(tensor, ()))
+
+    def is_output(self, tensor: str) -> bool:
+        """Whether the model returns `tensor`."""
+        return tensor in self.outputs
+
+    def replace(self, name: str, op: Op) -> None:
+        """Let node `name` compute `op`."""
+        self._nodes[name] = replace(self._nodes[name], op=op)
+
+    def bypass(self, name: str) -> None:
+        """Remove a node of one input, and let its readers read that input.
+
+        Raises:
+            ValueError: the model returns the node's output under its own name.
+        """
+        node = self._nodes[name]
+        (source,) = node.inputs
+        if self.is_output(node.output):
+            raise ValueError(f"{name} writes a model output and cannot be removed")
+        del self._nodes[name], self._producers[node.output]
+        moved = self._readers.pop(node.output, [])
+        kept = [edge for edge in self._readers[source] if edge.node != name]
+        self._readers[source] = kept + moved
+        for edge in moved:
+            reader = self._nodes[edge.node]
+            inputs = tuple(source if t == node.output else t for t in reader.inputs)
+            self._nodes[edge.node] = replace(reader, inputs=inputs)

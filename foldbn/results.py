@@ -1,0 +1,263 @@
+"""What foldbn's functions return: plain records whose fields are the keys of the JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["backward", "forward"]
+Outcome = Literal["folded", "merged", "lowered", "kept"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one affine layer.
+
+    Attributes:
+        layer: the layer's own name in the model.
+        kind: its class, or ``Affine`` for constant arithmetic.
+        outcome: folded, merged into another affine layer, lowered to one cheap op, or kept.
+        direction: which way its map travelled, None where it did not.
+        into: the layers whose weights took the map.
+        across: the layers the map crossed on its way.
+        reason: a sentence wherever the outcome is not ``folded``.
+    """
+
+    layer: str
+    kind: str
+    outcome: Outcome
+    direction: Direction | None = None
+    into: tuple[str, ...] = ()
+    across: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model that was read.
+
+    Attributes:
+        path: as the user gave it.
+        format: ``keras-h5``, ``keras-zip``, ``savedmodel``, ``onnx`` or ``tflite``.
+        sha256: of the file, or of a SavedModel's files in the order of their names.
+        writer: the framework and version that wrote it, as far as the file says.
+    """
+
+    path: str
+    format: str
+    sha256: str
+    writer: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many affine layers there were, and what became of them."""
+
+    affine_layers: int
+    folded: int
+    merged: int
+    lowered: int
+    kept: int
+
+    @classmethod
+    def of(cls, decisions: tuple[Decision, ...]) -> Summary:
+        """Count the outcomes of `decisions`."""
+        outcomes = [decision.outcome for decision in decisions]
+        return cls(
+            affine_layers=len(outcomes),
+            folded=outcomes.count("folded"),
+            merged=outcomes.count("merged"),
+            lowered=outcomes.count("lowered"),
+            kept=outcomes.count("kept"),
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number of the plain export, and the same of foldbn's."""
+
+    before: int | None
+    after: int
+
+
+@dataclass(frozen=True)
+class ArtifactVerification:
+    """How far an artefact, run in its own runtime, is from the float64 reference.
+
+    Distances are None where an output is not finite, which never passes.
+
+    Attributes:
+        passed: whether every output is within what rounding allows.
+        max_abs: largest absolute difference, in the output's own unit.
+        max_rel: largest absolute difference over the output's largest magnitude.
+        mean_abs: mean absolute difference, of the output with the largest.
+        snr_db: signal-to-noise ratio in dB; None when there is no difference.
+        cosine: cosine similarity of all outputs, flattened.
+        argmax_agreement: fraction of samples whose largest output has the same index.
+        ulp_p99: 99th percentile of the difference in units in the last place of float32.
+        reference: the precision of the reference.
+        error: root mean square error of the artefact, worst output.
+        original_error: the same for the original float32 model.
+        tolerance: the largest `error` that passes.
+        samples: how many samples were compared.
+        worst_output: name of the output that is furthest off.
+        worst_index: index of the worst element in it.
+    """
+
+    passed: bool
+    max_abs: float | None
+    max_rel: float | None
+    mean_abs: float | None
+    snr_db: float | None
+    cosine: float | None
+    argmax_agreement: float
+    ulp_p99: float | None
+    reference: str
+    error: float | None
+    original_error: float | None
+    tolerance: float | None
+    samples: int
+    worst_output: str
+    worst_index: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One written file.
+
+    Attributes:
+        format: ``onnx`` or ``tflite``.
+        path: where it was written.
+        bytes: its size in bytes.
+        sha256: of its content.
+        nodes: graph nodes of the plain export and of this file.
+        ops: how many nodes of each op type this file has.
+        params: numbers stored as weights, in the plain export and in this file.
+        size: bytes of the plain export and of this file.
+        verification: the rounding check.
+    """
+
+    format: str
+    path: str
+    bytes: int
+    sha256: str
+    nodes: Change
+    ops: dict[str, int]
+    params: Change
+    size: Change
+    verification: ArtifactVerification
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """Original and folded graph, both evaluated in float64.
+
+    Attributes:
+        checked: whether the comparison was made.
+        max_rel: largest absolute difference over the output's largest magnitude.
+        samples: how many samples were compared.
+    """
+
+    checked: bool
+    max_rel: float
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class ConversionVerification:
+    """Both halves of the proof in one verdict."""
+
+    passed: bool
+    algebra: Algebra
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds per call."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """Original and folded export timed against each other on one provider.
+
+    Attributes:
+        format: ``onnx`` or ``tflite``.
+        provider: the provider that really ran, by onnxruntime's name; ``LiteRT`` for TFLite.
+        threads: intra-op threads.
+        batch_size: samples per call.
+        optimization: onnxruntime's graph optimization level; None for TFLite.
+        original_ms: latency of the reference, in milliseconds.
+        folded_ms: latency of the candidate, in milliseconds.
+        speedup: original over folded, median of the session pairs.
+        speedup_ci95: 95 % bootstrap interval of `speedup`.
+        noise_ci95: the same interval with the reference on both arms.
+        verdict: ``faster``, ``slower``, ``same`` or ``inconclusive``.
+        original: path or name of the reference.
+        folded: path or name of the candidate.
+    """
+
+    format: str
+    provider: str
+    threads: int
+    batch_size: int
+    optimization: str | None
+    original_ms: Latency
+    folded_ms: Latency
+    speedup: float
+    speedup_ci95: tuple[float, float]
+    noise_ci95: tuple[float, float]
+    verdict: Literal["faster", "slower", "same", "inconclusive"]
+    original: str
+    folded: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `foldbn.convert` did."""
+
+    source: Source
+    summary: Summary
+    decisions: tuple[Decision, ...]
+    artifacts: tuple[Artifact, ...]
+    verification: ConversionVerification
+    benchmark: tuple[BenchmarkRow, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+    dry_run: bool = False
+    would_write: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `foldbn.inspect` found."""
+
+    source: Source
+    summary: Summary
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True)
+class VerifiedArtifact:
+    """One exported file held against the original."""
+
+    path: str
+    format: str
+    verification: ArtifactVerification
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `foldbn.verify` found."""
+
+    source: Source
+    passed: bool
+    artifacts: tuple[VerifiedArtifact, ...]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What `foldbn.bench` measured."""
+
+    benchmark: tuple[BenchmarkRow, ...]

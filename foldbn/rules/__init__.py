@@ -1,0 +1,17 @@
+"""The algebra: how each op treats an affine map at its output or at its inputs."""
+
+from foldbn.rules import commuting, joining, linear, reindexing
+from foldbn.rules.table import Absorbs, Blocks, Outcome, Passes, backward, forward
+
+__all__ = [
+    "Absorbs",
+    "Blocks",
+    "Outcome",
+    "Passes",
+    "backward",
+    "commuting",
+    "forward",
+    "joining",
+    "linear",
+    "reindexing",
+]

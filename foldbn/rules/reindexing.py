@@ -1,0 +1,120 @@
+"""Ops that rename positions: the map's arrays are re-indexed the same way.
+
+A o f == f o A'  and  f o A' == A o f      where A' is A seen through f
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from foldbn import ops
+from foldbn.affine import Affine, Array
+from foldbn.rules.table import Blocks, Outcome, Passes, backward, forward
+
+
+def _refold(part: Array, source: tuple[int, ...], target: tuple[int, ...]) -> Array | None:
+    """Return a sample-shaped array `[*source]` as `[*target]`, or None where it cannot be.
+
+    Where target is the smaller sample, several targets make up one source: they must be
+    equal. Where it is the greater one, the source repeats.
+    """
+    flat = np.broadcast_to(part, source).ravel()
+    inner, outer = math.prod(target), flat.size
+    if outer > inner:
+        rows = flat.reshape(outer // inner, inner)
+        if (rows != rows[0]).any():
+            return None
+        flat = rows[0]
+    return np.tile(flat, inner // flat.size).reshape(target)
+
+
+def _reshaped(affine: Affine, source: tuple[int, ...], target: tuple[int, ...]) -> Affine | None:
+    scale, shift = (_refold(part, source, target) for part in affine.parts)
+    return None if scale is None or shift is None else Affine(scale, shift).compact()
+
+
+def _into_batch() -> Blocks:
+    return Blocks("Reshape moves an axis along which the map varies into the batch axis")
+
+
+@forward.rule(ops.Reshape)
+def reshape_forward(op: ops.Reshape, affine: Affine) -> Outcome:
+    """Reshape the map: row-major order is the same before and after."""
+    moved = _reshaped(affine, op.source, op.target)
+    return _into_batch() if moved is None else Passes(op, (moved,))
+
+
+@backward.rule(ops.Reshape)
+def reshape_backward(op: ops.Reshape, affine: Affine) -> Outcome:
+    """Reshape the map the other way."""
+    moved = _reshaped(affine, op.target, op.source)
+    return _into_batch() if moved is None else Passes(op, (moved,))
+
+
+def _apply(affine: Affine, axes: tuple[int, ...], *, insert: bool) -> Affine:
+    change = np.expand_dims if insert else np.squeeze
+    return Affine(*(change(part, axes) for part in affine.parts))
+
+
+@forward.rule(ops.Squeeze)
+def squeeze_forward(op: ops.Squeeze, affine: Affine) -> Outcome:
+    """Drop the axes from the map as well."""
+    return Passes(op, (_apply(affine, op.axes, insert=False),))
+
+
+@backward.rule(ops.Squeeze)
+def squeeze_backward(op: ops.Squeeze, affine: Affine) -> Outcome:
+    """Put the axes into the map."""
+    return Passes(op, (_apply(affine, op.axes, insert=True),))
+
+
+@forward.rule(ops.ExpandDims)
+def expand_dims_forward(op: ops.ExpandDims, affine: Affine) -> Outcome:
+    """Put the axes into the map as well."""
+    return Passes(op, (_apply(affine, op.axes, insert=True),))
+
+
+@backward.rule(ops.ExpandDims)
+def expand_dims_backward(op: ops.ExpandDims, affine: Affine) -> Outcome:
+    """Drop the axes from the map."""
+    return Passes(op, (_apply(affine, op.axes, insert=False),))
+
+
+@forward.rule(ops.Transpose)
+def transpose_forward(op: ops.Transpose, affine: Affine) -> Outcome:
+    """Permute the axes of the map as well."""
+    return Passes(op, (Affine(*(part.transpose(op.permutation) for part in affine.parts)),))
+
+
+@backward.rule(ops.Transpose)
+def transpose_backward(op: ops.Transpose, affine: Affine) -> Outcome:
+    """Permute the axes of the map the other way."""
+    inverse = tuple(np.argsort(op.permutation).tolist())
+    return Passes(op, (Affine(*(part.transpose(inverse) for part in affine.parts)),))
+
+
+@forward.rule(ops.GlobalPool)
+def global_pool_forward(op: ops.GlobalPool, affine: Affine) -> Outcome:
+    """Drop the pooled axes: the mean of ``s * x + t`` is ``s * mean(x) + t``, likewise max."""
+    if affine.varies_along(op.axes):
+        return Blocks(f"{op.title} mixes positions whose scale or shift differ")
+    if (blocked := _negative(op, affine)) is not None:
+        return blocked
+    return Passes(op, (affine if op.keepdims else _apply(affine, op.axes, insert=False),))
+
+
+@backward.rule(ops.GlobalPool)
+def global_pool_backward(op: ops.GlobalPool, affine: Affine) -> Outcome:
+    """Spread the map over the pooled axes."""
+    if (blocked := _negative(op, affine)) is not None:
+        return blocked
+    return Passes(op, (affine if op.keepdims else _apply(affine, op.axes, insert=True),))
+
+
+def _negative(op: ops.GlobalPool, affine: Affine) -> Blocks | None:
+    least = float(affine.scale.min())
+    if op.kind == "max" and least < 0:
+        return Blocks(f"{op.title} lets only scales >= 0 by, and the least is {least:.3g}")
+    return None

@@ -1,0 +1,15 @@
+"""Prove that outputs are numerically equal: the algebra in float64, rounding per runtime."""
+
+from foldbn.verify.algebra import Reference, check_algebra, make_reference
+from foldbn.verify.rounding import verify_artifact
+from foldbn.verify.samples import Samples, generate_samples, load_samples
+
+__all__ = [
+    "Reference",
+    "Samples",
+    "check_algebra",
+    "generate_samples",
+    "load_samples",
+    "make_reference",
+    "verify_artifact",
+]

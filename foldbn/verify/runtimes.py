@@ -1,0 +1,151 @@
+"""Run an exported file in its own runtime: onnxruntime or LiteRT."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
+from foldbn.verify.metrics import Outputs
+from foldbn.verify.samples import Samples
+
+Run = Callable[[Samples], Outputs]
+
+
+class Artifact:
+    """An exported file, loaded.
+
+    Attributes:
+        format: ``onnx`` or ``tflite``.
+        inputs: names of its inputs, in the file's order.
+        outputs: names of its outputs, in the file's order.
+        batch_size: length of the leading axis; None where it is dynamic.
+    """
+
+    def __init__(
+        self, kind: str, inputs: list[str], outputs: list[str], batch_size: int | None, run: Run
+    ) -> None:
+        self.format, self.inputs, self.outputs = kind, inputs, outputs
+        self.batch_size = batch_size
+        self._run = run
+
+    def run(self, samples: Samples) -> Outputs:
+        """Return the outputs for `samples`, in batches that the file takes.
+
+        A dynamic batch axis gets batches of one, of two and of the rest, so that a batch
+        size that was baked in shows.
+
+        Raises:
+            RuntimeFailed: the runtime refuses.
+        """
+        count = len(next(iter(samples.values())))
+        pieces = []
+        for start, stop in _batches(count, self.batch_size):
+            part = {name: array[start:stop] for name, array in samples.items()}
+            pieces.append(self._run_padded(part, stop - start))
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in self.outputs}
+
+    def _run_padded(self, part: Samples, count: int) -> Outputs:
+        missing = (self.batch_size or count) - count
+        if missing:
+            part = {n: np.concatenate([a, a[:1].repeat(missing, 0)]) for n, a in part.items()}
+        try:
+            outputs = self._run(part)
+        except Exception as error:  # both runtimes raise their own
+            text = " ".join(str(error).split())
+            raise RuntimeFailed(f"the {self.format} file does not run: {text[:300]}") from error
+        return {name: array[:count] for name, array in outputs.items()}
+
+
+def _batches(count: int, size: int | None) -> list[tuple[int, int]]:
+    if size is not None:
+        return [(start, min(start + size, count)) for start in range(0, count, size)]
+    cuts = sorted({0, min(1, count), min(3, count), count})
+    return list(itertools.pairwise(cuts))
+
+
+def load_artifact(content: bytes, name: str) -> Artifact:
+    """Load the content of an .onnx or .tflite file; `name` is for messages.
+
+    Raises:
+        Unreadable: it is neither.
+        RuntimeFailed: its runtime cannot load it.
+    """
+    if content[4:8] == b"TFL3":
+        return _load_tflite(content, name)
+    return _load_onnx(content, name)
+
+
+def _load_onnx(content: bytes, name: str) -> Artifact:
+    import onnx
+    import onnxruntime
+
+    try:
+        proto = onnx.load_from_string(content)
+    except Exception as error:  # protobuf raises its own
+        raise Unreadable(f"{name!r} is neither ONNX nor TFLite") from error
+    if not proto.graph.node and not proto.graph.output:
+        raise Unreadable(f"{name!r} is neither ONNX nor TFLite")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own
+        text = " ".join(str(error).split())
+        raise RuntimeFailed(f"onnxruntime cannot load {name!r}: {text[:300]}") from error
+    inputs = [each.name for each in session.get_inputs()]
+    outputs = [each.name for each in session.get_outputs()]
+    first = session.get_inputs()[0].shape[:1] if inputs else []
+    batch = first[0] if first and isinstance(first[0], int) else None
+
+    def run(samples: Samples) -> Outputs:
+        return dict(zip(outputs, session.run(outputs, samples), strict=True))
+
+    return Artifact("onnx", inputs, outputs, batch, run)
+
+
+def _load_tflite(content: bytes, name: str) -> Artifact:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        signatures = interpreter.get_signature_list()
+    except Exception as error:  # LiteRT raises ValueError and RuntimeError
+        text = " ".join(str(error).split())
+        raise RuntimeFailed(f"LiteRT cannot load {name!r}: {text[:300]}") from error
+    details = interpreter.get_input_details()
+    dynamic = any(len(d["shape_signature"]) and d["shape_signature"][0] == -1 for d in details)
+    batch = None if dynamic else int(details[0]["shape"][0])
+    if len(signatures) > 1:
+        raise Unsupported(f"{name!r} has several signatures: {', '.join(signatures)}")
+    if not signatures:
+        return _plain_tflite(interpreter, batch)
+    ((key, ports),) = signatures.items()
+    runner = interpreter.get_signature_runner(key)
+
+    def run(samples: Samples) -> Outputs:
+        outputs: dict[str, NDArray[Any]] = runner(**samples)
+        return outputs
+
+    return Artifact("tflite", list(ports["inputs"]), list(ports["outputs"]), batch, run)
+
+
+def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
+    """Run a file without signatures by its tensors, in their order."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(samples: Samples) -> Outputs:
+        for detail in inputs:
+            interpreter.resize_tensor_input(detail["index"], samples[detail["name"]].shape)
+        interpreter.allocate_tensors()
+        for detail in inputs:
+            interpreter.set_tensor(detail["index"], samples[detail["name"]])
+        interpreter.invoke()
+        return {d["name"]: interpreter.get_tensor(d["index"]) for d in outputs}
+
+    names = [d["name"] for d in inputs], [d["name"] for d in outputs]
+    return Artifact("tflite", *names, batch, run)

@@ -1,0 +1,105 @@
+"""The inputs to verify on: the user's own, and generated ones of several kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldbn.errors import BadSamples
+from foldbn.frontends.frozen import Port
+
+Samples = dict[str, NDArray[Any]]
+
+_GENERATED = 64
+_FEWEST = 4
+_MOST_NUMBERS = 2**21
+_UNKNOWN_LENGTH = 32
+
+
+def generate_samples(ports: Sequence[Port], seed: int) -> Samples:
+    """Return samples for the inputs `ports`, by input name, batch axis first.
+
+    Floats are drawn in turn from a standard normal distribution, from [0, 1) and from a
+    normal distribution with deviation 3; one sample is all zeros and one all ones.
+    Integers are 0 or 1, which every embedding has rows for. Large inputs get fewer samples.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = [[n or _UNKNOWN_LENGTH for n in port.shape[1:]] for port in ports]
+    greatest = max(int(np.prod(shape)) for shape in shapes)
+    count = int(np.clip(_MOST_NUMBERS // max(greatest, 1), _FEWEST, _GENERATED))
+    return {
+        port.name: _draw(rng, (count, *shape), port.dtype)
+        for port, shape in zip(ports, shapes, strict=True)
+    }
+
+
+def _draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    if np.dtype(dtype).kind != "f":
+        return rng.integers(0, 2, shape).astype(dtype)
+    values = rng.standard_normal(shape)
+    values[1::3] = rng.random(values[1::3].shape)
+    values[2::3] *= 3
+    values[0], values[-1] = 0, 1
+    return values.astype(dtype)
+
+
+def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
+    """Return the samples in an .npy file, or an .npz file keyed by input name.
+
+    Raises:
+        BadSamples: the file cannot be read, is empty, or does not fit the inputs `ports`.
+    """
+    arrays = _read(path)
+    if isinstance(arrays, np.ndarray):
+        if len(ports) != 1:
+            names = ", ".join(repr(port.name) for port in ports)
+            raise BadSamples(
+                f"{str(path)!r} is one array, but the model has {len(ports)} inputs",
+                f"use an .npz with one array for each of {names}",
+            )
+        arrays = {ports[0].name: arrays}
+    samples = {port.name: _fit(arrays, port, path, lone=len(ports) == 1) for port in ports}
+    counts = {len(array) for array in samples.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise BadSamples(f"{str(path)!r} holds {sorted(counts)} samples for the model's inputs")
+    return samples
+
+
+def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise BadSamples(
+            f"cannot read samples from {str(path)!r}: {error}", "samples are .npy or .npz files"
+        ) from error
+
+
+def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path, *, lone: bool) -> NDArray[Any]:
+    """Return the array for one input; a lone array fits a lone input under any name."""
+    array = arrays.get(port.name)
+    if array is None and lone and len(arrays) == 1:
+        array = next(iter(arrays.values()))
+    if array is None:
+        raise BadSamples(
+            f"{str(path)!r} has no array {port.name!r}; it has {', '.join(sorted(arrays))}"
+        )
+    wanted = port.shape[1:]
+    fits = array.ndim == len(port.shape) and all(
+        length in (None, own) for length, own in zip(wanted, array.shape[1:], strict=True)
+    )
+    if not fits:
+        raise BadSamples(
+            f"samples for {port.name!r} have shape {array.shape}, the model takes"
+            f" {('batch', *wanted)}"
+        )
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise BadSamples(f"samples for {port.name!r} hold NaN, infinity, or no numbers")
+    return array.astype(port.dtype)

@@ -1,0 +1,3 @@
+"""The version of foldbn, and nothing else: the build reads this file too."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Tests of foldbn, laid out like the package."""

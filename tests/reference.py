@@ -1,0 +1,272 @@
+"""What every op computes, in float64 and from its definition: the judge of every fold.
+
+Nothing here knows a rule. Batches are `[N, *sample]`; loops are slow where that is clearer.
+Ops of type Commuting carry no numbers, so `COMMUTING` fixes a window, slope or border for
+each name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from foldbn import ops
+from foldbn.affine import Affine, Array
+from foldbn.graph import Graph
+
+
+def apply(op: ops.Op, *inputs: Array) -> Array:
+    """Return what `op` makes of a batch for each of its ports."""
+    return EVALUATORS[type(op)](op, *inputs)
+
+
+def mapped(affine: Affine | None, x: Array) -> Array:
+    """Return ``scale * x + shift``, one sample after the other; None maps nothing."""
+    if affine is None:
+        return x
+    return np.stack([affine.scale * sample + affine.shift for sample in x])
+
+
+def evaluate(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Return every model output for a batch of every model input."""
+    values = dict(feeds)
+    for node in graph:
+        result = apply(node.op, *(values[tensor] for tensor in node.inputs))
+        results = result if isinstance(result, tuple) else (result,)
+        values.update(zip(node.outputs, results, strict=True))
+    return {tensor: values[tensor] for tensor in graph.outputs}
+
+
+def dense(op: ops.Dense, x: Array) -> Array:
+    """Sum over the last axis."""
+    columns = [(x * column).sum(axis=-1) for column in op.kernel.T]
+    y = np.stack(columns, axis=-1)
+    return y if op.bias is None else y + op.bias
+
+
+def grouped(op: ops.Conv, pixel: Array, tap: Array) -> Array:
+    """Multiply channels `[N, in]` with one tap `[in / groups, out]`, group by group."""
+    size, out = tap.shape[0], tap.shape[1] // op.groups
+    parts = [
+        pixel[:, g * size : (g + 1) * size] @ tap[:, g * out : (g + 1) * out]
+        for g in range(op.groups)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def depthwise(_: ops.Conv, pixel: Array, tap: Array) -> Array:
+    """Multiply channels `[N, in]` with one tap `[in, multiplier]`, each by itself."""
+    channels, multiplier = tap.shape
+    parts = [pixel[:, c] * tap[c, m] for c in range(channels) for m in range(multiplier)]
+    return np.stack(parts, axis=1)
+
+
+def convolution(mix: Callable[[ops.Conv, Array, Array], Array]) -> Callable[..., Array]:
+    """Make an evaluator that slides a window and lets `mix` join pixel and tap."""
+
+    def evaluator(op: ops.Conv, x: Array) -> Array:
+        x = np.moveaxis(x, op.channel_axis + 1, -1)
+        extents = [(k - 1) * d + 1 for k, d in zip(op.window, op.dilations, strict=True)]
+        borders = [
+            border(op.padding, axis, n, extents[axis], op.strides[axis])
+            for axis, n in enumerate(x.shape[1:-1])
+        ]
+        x = np.pad(x, [(0, 0), *borders, (0, 0)])
+        places = [
+            (n - extent) // stride + 1
+            for n, extent, stride in zip(x.shape[1:-1], extents, op.strides, strict=True)
+        ]
+        rows = []
+        for place in np.ndindex(*places):
+            total = 0.0
+            for tap in np.ndindex(*op.window):
+                at = _reached(op, place, tap)
+                total = total + mix(op, x[(slice(None), *at)], op.kernel[tap])
+            rows.append(total if op.bias is None else total + op.bias)
+        y = np.stack(rows, axis=1).reshape(len(x), *places, -1)
+        return np.moveaxis(y, -1, op.channel_axis + 1)
+
+    return evaluator
+
+
+def _reached(op: ops.Conv, place: tuple[int, ...], tap: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the pixel that `tap` of the window at `place` lies on."""
+    steps = zip(place, op.strides, tap, op.dilations, strict=True)
+    return tuple(p * stride + t * dilation for p, stride, t, dilation in steps)
+
+
+def border(padding: object, axis: int, size: int, extent: int, stride: int) -> tuple[int, int]:
+    """Return how many zeros stand before and after an axis; ``same`` as TensorFlow means it."""
+    if padding == "valid":
+        return 0, 0
+    if padding != "same":
+        return padding[axis]  # type: ignore[index]
+    results = math.ceil(size / stride)
+    missing = max(0, (results - 1) * stride + extent - size)
+    return missing // 2, missing - missing // 2
+
+
+def conv_transpose(op: ops.ConvTranspose, x: Array) -> Array:
+    """Let each input pixel spread its window over the output."""
+    x = np.moveaxis(x, op.channel_axis + 1, -1)
+    size = x.shape[1:-1]
+    extents = [(k - 1) * d + 1 for k, d in zip(op.window, op.dilations, strict=True)]
+    full = [max((n - 1) * s + e, n * s) for n, s, e in zip(size, op.strides, extents, strict=True)]
+    y = np.zeros((len(x), *full, op.kernel.shape[-2]))
+    for place in np.ndindex(*size):
+        for tap in np.ndindex(*op.window):
+            at = _reached(op, place, tap)
+            y[(slice(None), *at)] += x[(slice(None), *place)] @ op.kernel[tap].T
+    for axis, (n, stride, extent) in enumerate(zip(size, op.strides, extents, strict=True)):
+        if op.padding == "same":
+            y = y.take(range((m := max(extent - stride, 0) // 2), m + n * stride), axis=axis + 1)
+        elif op.padding != "valid":
+            before, after = op.padding[axis]
+            y = y.take(range(before, full[axis] - after), axis=axis + 1)
+    y = y if op.bias is None else y + op.bias
+    return np.moveaxis(y, -1, op.channel_axis + 1)
+
+
+def pool(
+    x: Array,
+    reduce: Callable[..., Array],
+    axes: tuple[int, ...],
+    *,
+    window: int = 3,
+    stride: int = 2,
+    padding: str = "same",
+) -> Array:
+    """Reduce each window over what it covers of the input: padding is left out."""
+    shape, starts = list(x.shape), {}
+    for axis in (a + 1 for a in axes):
+        before, after = border(padding, 0, x.shape[axis], window, stride)
+        places = (x.shape[axis] + before + after - window) // stride + 1
+        starts[axis] = [p * stride - before for p in range(places)]
+        shape[axis] = places
+    y = np.empty(shape)
+    for place in np.ndindex(*(len(each) for each in starts.values())):
+        source, target = [slice(None)] * x.ndim, [slice(None)] * x.ndim
+        for p, (axis, begins) in zip(place, starts.items(), strict=True):
+            source[axis] = slice(max(begins[p], 0), begins[p] + window)
+            target[axis] = slice(p, p + 1)
+        y[tuple(target)] = reduce(x[tuple(source)], axis=tuple(starts), keepdims=True)
+    return y
+
+
+def zero_pad(x: Array, axes: tuple[int, ...], before: int = 1, after: int = 2) -> Array:
+    """Put zeros before and after `axes` of the sample."""
+    widths = [(before, after) if axis - 1 in axes else (0, 0) for axis in range(x.ndim)]
+    return np.pad(x, widths)
+
+
+def space_to_batch(x: Array, axes: tuple[int, ...], *, padded: bool) -> Array:
+    """Move the pixels of a grid of 2 along each of `axes` to the batch axis."""
+    for axis in (a + 1 for a in axes) if padded else ():
+        widths = [(2, x.shape[axis] % 2) if each == axis else (0, 0) for each in range(x.ndim)]
+        x = np.pad(x, widths)
+    return np.concatenate([x[_grid(x, axes, start)] for start in np.ndindex(*(2,) * len(axes))])
+
+
+def batch_to_space(x: Array, axes: tuple[int, ...]) -> Array:
+    """Undo SpaceToBatch, then crop one pixel from the end of each of `axes`."""
+    starts = list(np.ndindex(*(2,) * len(axes)))
+    shape = [n * 2 if axis - 1 in axes else n for axis, n in enumerate(x.shape)]
+    y = np.empty((len(x) // len(starts), *shape[1:]))
+    for start, part in zip(starts, np.split(x, len(starts)), strict=True):
+        y[_grid(y, axes, start)] = part
+    for axis in axes:
+        y = y.take(range(y.shape[axis + 1] - 1), axis=axis + 1)
+    return y
+
+
+def _grid(x: Array, axes: tuple[int, ...], start: tuple[int, ...]) -> tuple[slice, ...]:
+    begins = dict(zip(axes, start, strict=True))
+    return tuple(
+        slice(begins[axis - 1], None, 2) if axis - 1 in begins else slice(None)
+        for axis in range(x.ndim)
+    )
+
+
+def global_pool(op: ops.GlobalPool, x: Array) -> Array:
+    """Take the mean or maximum over whole axes."""
+    reduce = {"mean": np.mean, "max": np.max}[op.kind]
+    return reduce(x, axis=tuple(axis + 1 for axis in op.axes), keepdims=op.keepdims)
+
+
+def expand_dims(op: ops.ExpandDims, x: Array) -> Array:
+    """Insert axes of length 1, the first one first."""
+    shape = list(x.shape)
+    for axis in sorted(op.axes):
+        shape.insert(axis + 1, 1)
+    return x.reshape(shape)
+
+
+def squeeze(op: ops.Squeeze, x: Array) -> Array:
+    """Take out axes of length 1, the last one first."""
+    for axis in sorted(op.axes, reverse=True):
+        x = x.take(0, axis=axis + 1)
+    return x
+
+
+def transpose(op: ops.Transpose, x: Array) -> Array:
+    """Let axis i of the result be axis ``permutation[i]`` of the sample."""
+    y = np.empty((len(x), *(x.shape[axis + 1] for axis in op.permutation)))
+    for place in np.ndindex(*x.shape[1:]):
+        y[(slice(None), *(place[axis] for axis in op.permutation))] = x[(slice(None), *place)]
+    return y
+
+
+def concat(op: ops.Concat, *inputs: Array) -> Array:
+    """Write one input behind the other."""
+    ends = [0, *np.cumsum([x.shape[op.axis + 1] for x in inputs])]
+    shape = list(inputs[0].shape)
+    shape[op.axis + 1] = ends[-1]
+    y = np.empty(shape)
+    for x, (begin, end) in zip(inputs, pairwise(ends), strict=True):
+        y[(*[slice(None)] * (op.axis + 1), slice(begin, end))] = x
+    return y
+
+
+def prelu(x: Array) -> Array:
+    """PReLU with another slope for each channel, some of them negative."""
+    return np.where(x > 0, x, np.linspace(-0.5, 1.5, x.shape[-1]) * x)
+
+
+COMMUTING: dict[str, Callable[[ops.Commuting, Array], Array]] = {
+    "Identity": lambda _, x: x,
+    "ReLU": lambda _, x: np.where(x > 0, x, 0.0),
+    "LeakyReLU": lambda _, x: np.where(x > 0, x, 0.3 * x),
+    "PReLU": lambda _, x: prelu(x),
+    "MaxPool": lambda op, x: pool(x, np.max, op.uniform_axes),
+    "AveragePool": lambda op, x: pool(x, np.mean, op.uniform_axes),
+    "zero padding": lambda op, x: zero_pad(x, op.uniform_axes),
+    "SpaceToBatch": lambda op, x: space_to_batch(x, op.uniform_axes, padded=not op.shifts),
+    "BatchToSpace": lambda op, x: batch_to_space(x, op.uniform_axes),
+}
+
+OPAQUE: dict[str, Callable[..., object]] = {
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Split": lambda x: tuple(np.split(x, 2, axis=-1)),
+}
+
+EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
+    ops.Opaque: lambda op, *inputs: OPAQUE[op.kind](*inputs),
+    ops.ShapeOf: lambda _, x: np.array(x.shape, np.float64),
+    ops.AffineOp: lambda op, x: mapped(op.affine, x),
+    ops.Bias: lambda op, x: np.stack([sample + op.bias for sample in x]),
+    ops.Dense: dense,
+    ops.Conv: convolution(grouped),
+    ops.DepthwiseConv: convolution(depthwise),
+    ops.ConvTranspose: conv_transpose,
+    ops.Commuting: lambda op, x: COMMUTING[op.name](op, x),
+    ops.GlobalPool: global_pool,
+    ops.Reshape: lambda op, x: x.reshape(-1, *op.target),
+    ops.Squeeze: squeeze,
+    ops.ExpandDims: expand_dims,
+    ops.Transpose: transpose,
+    ops.Add: lambda _, *inputs: sum(inputs[1:], inputs[0]),
+    ops.Concat: concat,
+}
