@@ -8,10 +8,15 @@
 Importing foldbn imports no framework; TensorFlow comes in when a model is loaded.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from foldbn.errors import FoldbnError
-from foldbn.pipeline import bench, convert, inspect, verify
 from foldbn.results import Benchmark, Conversion, Inspection, Verification
 from foldbn.version import __version__
+
+if TYPE_CHECKING:
+    from foldbn.pipeline import bench, convert, inspect, verify
 
 __all__ = [
     "Benchmark",
@@ -25,3 +30,10 @@ __all__ = [
     "inspect",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the four functions, and NumPy with them, when one of them is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'foldbn' has no attribute {name!r}")
+    return getattr(import_module("foldbn.pipeline"), name)

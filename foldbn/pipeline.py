@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from foldbn import bench as benchmarking
-from foldbn import export
-from foldbn import verify as proof
+from foldbn import benchmark, export, verification
 from foldbn.errors import NotFolded, TooSlow, Unreadable, VerificationFailed
 from foldbn.export.staging import Staging, plan_targets
 from foldbn.folding import Folding, fold
@@ -68,9 +66,15 @@ class _Folded:
     model: FrozenModel
 
 
-def _load_and_fold(path: Path, signature: str | None, clock: _Clock) -> _Folded:
+def _load(path: Path, signature: str | None, custom_objects: PathLike | None) -> LoadedModel:
+    return loading.load(path, signature, None if custom_objects is None else Path(custom_objects))
+
+
+def _load_and_fold(
+    path: Path, signature: str | None, custom_objects: PathLike | None, clock: _Clock
+) -> _Folded:
     with clock.phase("load"):
-        loaded = loading.load(path, signature)
+        loaded = _load(path, signature, custom_objects)
     with clock.phase("fold"):
         reading = reader.read(loaded.simplified, loaded.shapes)
         folding = fold(reading.graph)
@@ -80,12 +84,12 @@ def _load_and_fold(path: Path, signature: str | None, clock: _Clock) -> _Folded:
 
 def _references(
     original: FrozenModel, samples: PathLike | None, seed: int
-) -> list[proof.Reference]:
+) -> list[verification.Reference]:
     """Evaluate the original on generated samples, and on the user's where there are any."""
-    sets = [proof.generate_samples(original.inputs, seed)]
+    sets = [verification.generate_samples(original.inputs, seed)]
     if samples is not None:
-        sets.append(proof.load_samples(Path(samples), original.inputs))
-    return [proof.make_reference(original, each) for each in sets]
+        sets.append(verification.load_samples(Path(samples), original.inputs))
+    return [verification.make_reference(original, each) for each in sets]
 
 
 def _require_equal(verdict: ArtifactVerification, name: str) -> None:
@@ -124,6 +128,7 @@ def inspect(
     model: PathLike,
     *,
     signature: str | None = None,
+    custom_objects: PathLike | None = None,
     require_fold: bool = False,
     notify: Notify = _silent,
 ) -> Inspection:
@@ -132,6 +137,7 @@ def inspect(
     Args:
         model: an .h5 or .keras file or a SavedModel directory, recognised by content.
         signature: of a SavedModel; default ``serving_default``, or the only one.
+        custom_objects: a Python file that defines a Keras file's own layers; it is run.
         require_fold: raise if an affine layer would be kept.
         notify: called with ``("phase", name)`` as each phase begins.
 
@@ -141,7 +147,7 @@ def inspect(
         BadWeights: a weight is NaN or infinite.
         NotFolded: `require_fold` is not met.
     """
-    folded = _load_and_fold(Path(model), signature, _Clock(notify))
+    folded = _load_and_fold(Path(model), signature, custom_objects, _Clock(notify))
     if require_fold:
         _require_fold(folded.folding)
     decisions = folded.folding.decisions
@@ -157,6 +163,7 @@ def convert(  # noqa: PLR0913 - every option of the command
     batch_size: export.BatchSize = None,
     opset: int = export.DEFAULT_OPSET,
     signature: str | None = None,
+    custom_objects: PathLike | None = None,
     samples: PathLike | None = None,
     seed: int = 0,
     bench: bool = True,
@@ -179,6 +186,7 @@ def convert(  # noqa: PLR0913 - every option of the command
         batch_size: leading axis of the artefacts; default dynamic for ONNX, 1 for TFLite.
         opset: of the ONNX file.
         signature: of a SavedModel; default ``serving_default``, or the only one.
+        custom_objects: a Python file that defines a Keras file's own layers; it is run.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
         seed: of the generated inputs.
         bench: time the original's export against the folded one's.
@@ -201,14 +209,14 @@ def convert(  # noqa: PLR0913 - every option of the command
         overwrite=overwrite,
     )
     if bench and "onnx" in formats:
-        benchmarking.resolve(providers)
-    folded = _load_and_fold(source, signature, clock)
+        benchmark.resolve(providers)
+    folded = _load_and_fold(source, signature, custom_objects, clock)
     if require_fold:
         _require_fold(folded.folding)
     decisions = folded.folding.decisions
     with clock.phase("verify"):
         references = _references(folded.loaded.original, samples, seed)
-        algebra = [proof.check_algebra(reference, folded.model) for reference in references]
+        algebra = [verification.check_algebra(reference, folded.model) for reference in references]
     worst = max(algebra, key=lambda one: one.max_rel)
     report = Conversion(
         source=folded.loaded.source,
@@ -236,13 +244,13 @@ def convert(  # noqa: PLR0913 - every option of the command
                 original = staging.write(f"original.{kind}", plain)
                 candidate = staging.write(target.name, content)
             with clock.phase("verify"):
-                verdict = proof.verify_artifact(references, content, target.name)
+                verdict = verification.verify_artifact(references, content, target.name)
             _require_equal(verdict, target.name)
             staged[candidate] = target
             artifacts.append(_artifact(kind, target, plain, content, verdict))
             if bench:
                 with clock.phase("bench"):
-                    rows += benchmarking.bench_pair(
+                    rows += benchmark.bench_pair(
                         original,
                         candidate,
                         format=kind,
@@ -278,6 +286,7 @@ def verify(  # noqa: PLR0913 - every option of the command
     exported: Sequence[PathLike],
     *,
     signature: str | None = None,
+    custom_objects: PathLike | None = None,
     samples: PathLike | None = None,
     seed: int = 0,
     notify: Notify = _silent,
@@ -288,6 +297,7 @@ def verify(  # noqa: PLR0913 - every option of the command
         original: an .h5 or .keras file or a SavedModel directory, recognised by content.
         exported: .onnx and .tflite files.
         signature: of a SavedModel; default ``serving_default``, or the only one.
+        custom_objects: a Python file that defines a Keras file's own layers; it is run.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
         seed: of the generated inputs.
         notify: called with ``("phase", name)`` as each phase begins.
@@ -302,14 +312,14 @@ def verify(  # noqa: PLR0913 - every option of the command
     contents = [(Path(path), _read(Path(path))) for path in exported]
     clock = _Clock(notify)
     with clock.phase("load"):
-        loaded = loading.load(Path(original), signature)
+        loaded = _load(Path(original), signature, custom_objects)
     with clock.phase("verify"):
         references = _references(loaded.original, samples, seed)
         artifacts = tuple(
             VerifiedArtifact(
                 str(path),
                 export.format_of(content),
-                proof.verify_artifact(references, content, path.name),
+                verification.verify_artifact(references, content, path.name),
             )
             for path, content in contents
         )
@@ -353,7 +363,7 @@ def bench(  # noqa: PLR0913 - every option of the command
         TooSlow: `min_speedup` is not met.
     """
     with _Clock(notify).phase("bench"):
-        rows = benchmarking.bench_files(
+        rows = benchmark.bench_files(
             [Path(model) for model in models],
             providers=providers,
             threads=threads,

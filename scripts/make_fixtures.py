@@ -229,12 +229,12 @@ def accuracy(model: keras.Model, digits: Digits) -> float:
 
 def save(model: keras.Model, stem: Path, *, all_formats: bool) -> None:
     """Writes the model as HDF5 and, if asked, as .keras and SavedModel."""
-    model.save(f"{stem}.h5")
     if all_formats:
         model.save(f"{stem}.keras")
         archive = keras.export.ExportArchive()  # as Model.export, but stores each weight once
         archive.add_endpoint("serve", model.__call__, model.inputs)
         archive.write_out(f"{stem}_savedmodel", verbose=False)
+    model.save(f"{stem}.h5")  # last: it takes the optimizer out of the model's compile settings
 
 
 def remove_earlier(output: Path) -> None:

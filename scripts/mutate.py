@@ -2,8 +2,9 @@
 
     python scripts/mutate.py [WORD]       only faults whose name contains WORD
 
-The faults stand in faults.txt. Works on a temporary copy of foldbn/ and tests/. Prints one line per fault; exits with 1 if
-a fault survives, if a text to replace is gone, or if the tests fail without any fault.
+The faults stand in faults.txt. Works on a temporary copy of foldbn/ and tests/. Prints one
+line per fault; exits with 1 if a fault survives, if a text to replace is gone, or if the tests
+fail without any fault.
 """
 
 from __future__ import annotations

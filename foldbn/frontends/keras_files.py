@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import Unsupported
+from foldbn.errors import Unsupported, UsageError
 from foldbn.frontends.freezing import captured_variables, freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.frontends.sniff import Format
@@ -14,16 +15,35 @@ from foldbn.frontends.sniff import Format
 _SUFFIX = {"keras-h5": ".h5", "keras-zip": ".keras"}
 
 
-def load(path: Path, kind: Format) -> FrozenModel:
+def load(path: Path, kind: Format, custom_objects: Path | None = None) -> FrozenModel:
     """Return the model in a Keras file as a frozen graph.
+
+    Args:
+        path: of the file.
+        kind: what `sniff` says it is.
+        custom_objects: a Python file with the user's own layers and functions. It is run.
 
     Raises:
         Unsupported: Keras cannot build the model, or it is no model of tensors.
+        UsageError: `custom_objects` cannot be run.
     """
-    return freeze_model(_load_model(path, kind))
+    own = {} if custom_objects is None else _run_definitions(custom_objects)
+    return freeze_model(_load_model(path, kind, own))
 
 
-def _load_model(path: Path, kind: Format) -> Any:
+def _run_definitions(path: Path) -> dict[str, Any]:
+    """Run a Python file of the user's own and return the classes and functions it defines."""
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:
+        raise UsageError(
+            f"{str(path)!r} cannot be run: {type(error).__name__}: {error}",
+            "--custom-objects takes a Python file that defines the model's own layers",
+        ) from error
+    return {name: value for name, value in names.items() if callable(value) and name[0] != "_"}
+
+
+def _load_model(path: Path, kind: Format, own: dict[str, Any]) -> Any:
     import keras
 
     with tempfile.TemporaryDirectory(prefix="foldbn-") as folder:
@@ -31,7 +51,7 @@ def _load_model(path: Path, kind: Format) -> Any:
         link = Path(folder) / f"model{_SUFFIX[kind]}"
         link.symlink_to(path.resolve())
         try:
-            return keras.saving.load_model(link, compile=False, safe_mode=True)
+            return keras.saving.load_model(link, custom_objects=own, compile=False, safe_mode=True)
         except Exception as error:  # whatever a file can make Keras raise
             raise _explain(path, error) from error
 
@@ -46,8 +66,7 @@ def _explain(path: Path, error: Exception) -> Unsupported:
     if "Could not locate class" in text or "Unknown layer" in text:
         return Unsupported(
             f"{str(path)!r} has a layer that Keras does not know: {text[:200]}",
-            "custom layers are not supported in Keras files yet: give foldbn a SavedModel"
-            " of the model (model.export)",
+            "--custom-objects FILE.py takes a Python file that defines it",
         )
     return Unsupported(f"Keras cannot load {str(path)!r}: {type(error).__name__}: {text[:300]}")
 

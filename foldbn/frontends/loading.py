@@ -29,8 +29,15 @@ class LoadedModel:
     shapes: dict[str, Shape | None]
 
 
-def load(path: Path, signature: str | None = None) -> LoadedModel:
+def load(
+    path: Path, signature: str | None = None, custom_objects: Path | None = None
+) -> LoadedModel:
     """Load the model at `path`, whatever its format.
+
+    Args:
+        path: a Keras file or a SavedModel directory.
+        signature: of a SavedModel; None takes ``serving_default``, or the only one.
+        custom_objects: a Python file that defines a Keras file's own layers; it is run.
 
     Raises:
         Unreadable: there is no model that foldbn knows.
@@ -40,7 +47,7 @@ def load(path: Path, signature: str | None = None) -> LoadedModel:
     if kind == "savedmodel":
         writer, original = saved_model.writer_of(path), saved_model.load(path, signature)
     else:
-        writer, original = sniff.writer_of(path, kind), keras_files.load(path, kind)
+        writer, original = sniff.writer_of(path, kind), keras_files.load(path, kind, custom_objects)
     source = Source(str(path), kind, sniff.sha256_of(path), writer)
     return simplify(source, original)
 

@@ -104,11 +104,11 @@ def normal(*shape: int) -> Array:
     return rng.normal(size=shape)
 
 
-def dense(rank: int, *, bias: bool = True) -> Case:
-    """Dense from 3 to 4 channels on samples of `rank`."""
-    op = ops.Dense(normal(3, 4), normal(4) if bias else None, rank)
+def dense(rank: int, units: int = 4, *, bias: bool = True) -> Case:
+    """Dense from 3 channels to `units` on samples of `rank`."""
+    op = ops.Dense(normal(3, units), normal(units) if bias else None, rank)
     shape = (5, 2, 3)[-rank:]
-    name = f"Dense rank {rank}{'' if bias else ' without bias'}"
+    name = f"Dense rank {rank} to {units}{'' if bias else ' without bias'}"
     return Case(name, op, (shape,), absorbs(rank - 1), absorbs(rank - 1))
 
 
@@ -157,6 +157,7 @@ transposed = partial(conv, kind=ops.ConvTranspose, channels=(3, 2))
 CONVOLUTIONS = [
     conv("1-D", (5,), (3,)),
     conv("1-D causal", (5,), (3,), padding=((2, 0),), shifts=False),
+    conv("square", (4, 4), (2, 2), channels=(3, 3)),
     conv("without bias", (4, 5), (3, 2), bias=False),
     conv("same", (4, 5), (3, 3), padding="same", shifts=False),
     conv("same along one axis only", (4, 5), (1, 3), padding="same", shifts=False, bias=False),
@@ -192,6 +193,8 @@ CONVOLUTIONS = [
 ]
 TRANSPOSED = [
     transposed("1x1", (3, 2), (1, 1)),
+    transposed("1x1 square", (3, 2), (1, 1), channels=(3, 3)),
+    transposed("square", (3, 3), (3, 3), stride=2, channels=(3, 3), shifts=False),
     transposed("1x1 without bias", (3, 2), (1, 1), bias=False, padding="same"),
     transposed("1x1 stride 2", (3, 3), (1, 1), stride=2, shifts=False),
     transposed("3x3", (3, 4), (3, 3), shifts=False),
@@ -300,6 +303,7 @@ JOINING = [
 
 CASES = [
     *(dense(rank, bias=bias) for rank in (1, 2, 3) for bias in (True, False)),
+    dense(2, 3),
     *CONVOLUTIONS,
     *TRANSPOSED,
     *COMMUTING,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from foldbn.bench.litert_session import LiteRtRunner
-from foldbn.bench.onnx_session import OnnxRunner
-from foldbn.bench.providers import CPU
+from foldbn.benchmark.litert_session import LiteRtRunner
+from foldbn.benchmark.onnx_session import OnnxRunner
+from foldbn.benchmark.providers import CPU
 from foldbn.errors import FoldbnError, RuntimeFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from foldbn.bench.formats import Format
+    from foldbn.benchmark.formats import Format
 
 
 class Runner(Protocol):

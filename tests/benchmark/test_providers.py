@@ -3,7 +3,7 @@
 import onnxruntime
 import pytest
 
-from foldbn.bench import providers
+from foldbn.benchmark import providers
 from foldbn.errors import ProviderMissing
 
 AVAILABLE = onnxruntime.get_available_providers()

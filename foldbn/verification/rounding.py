@@ -17,8 +17,8 @@ import numpy as np
 
 from foldbn.errors import RuntimeFailed
 from foldbn.results import ArtifactVerification
-from foldbn.verify.algebra import Reference
-from foldbn.verify.metrics import (
+from foldbn.verification.algebra import Reference
+from foldbn.verification.metrics import (
     Distance,
     Outputs,
     argmax_agreement,
@@ -27,7 +27,7 @@ from foldbn.verify.metrics import (
     snr_db,
     ulp_p99,
 )
-from foldbn.verify.runtimes import Artifact, load_artifact
+from foldbn.verification.runtimes import Artifact, load_artifact
 
 FACTOR = 4.0
 _ULP = float(np.finfo(np.float32).eps)

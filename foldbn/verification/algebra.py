@@ -12,8 +12,8 @@ from foldbn.errors import VerificationFailed
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.precision import GraphRunner, widen
 from foldbn.results import Algebra
-from foldbn.verify.metrics import Outputs, distance
-from foldbn.verify.samples import Samples
+from foldbn.verification.metrics import Outputs, distance
+from foldbn.verification.samples import Samples
 
 TOLERANCE = 1e-9
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foldbn.bench import statistics
+from foldbn.benchmark import statistics
 
 
 def verdict_of(ratios, noise_ratios, seed=0):

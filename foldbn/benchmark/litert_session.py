@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldbn.bench.inputs import InputSpec, random_arrays, with_batch
+from foldbn.benchmark.inputs import InputSpec, random_arrays, with_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _quiet_stderr() -> Iterator[None]:
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        pass
+        os.dup2(nowhere, 2)
         yield
     finally:
         os.dup2(saved, 2)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldbn.bench.inputs import InputSpec, random_arrays, with_batch
-from foldbn.bench.providers import CUDA, TENSORRT, check_built, did_not_start, ladder, quiet
+from foldbn.benchmark.inputs import InputSpec, random_arrays, with_batch
+from foldbn.benchmark.providers import CUDA, TENSORRT, check_built, did_not_start, ladder, quiet
 from foldbn.errors import Unsupported
 
 if TYPE_CHECKING:

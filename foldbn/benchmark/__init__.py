@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from foldbn.bench.formats import format_of
-from foldbn.bench.measure import measure_pair
-from foldbn.bench.providers import resolve
+from foldbn.benchmark.formats import format_of
+from foldbn.benchmark.measure import measure_pair
+from foldbn.benchmark.providers import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foldbn.bench import statistics
-from foldbn.bench.formats import format_of
-from foldbn.bench.litert_session import LITERT
-from foldbn.bench.plan import plan_for
-from foldbn.bench.sessions import open_runner
-from foldbn.bench.timing import cost_of, no_garbage_collection, time_group
+from foldbn.benchmark import statistics
+from foldbn.benchmark.formats import format_of
+from foldbn.benchmark.litert_session import LITERT
+from foldbn.benchmark.plan import plan_for
+from foldbn.benchmark.sessions import open_runner
+from foldbn.benchmark.timing import cost_of, no_garbage_collection, time_group
 from foldbn.errors import Unsupported
 from foldbn.results import BenchmarkRow
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from foldbn.bench.sessions import Runner
-    from foldbn.bench.timing import Opener, Spans
+    from foldbn.benchmark.sessions import Runner
+    from foldbn.benchmark.timing import Opener, Spans
 
 BUDGET_S = 20.0
 PAIRS = 12

@@ -15,11 +15,11 @@ from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
 import foldbn
-from foldbn.bench import bench_files, bench_pair, format_of, measure_pair
-from foldbn.bench.onnx_session import OnnxRunner, bind
-from foldbn.bench.plan import Cost, plan_for
-from foldbn.bench.sessions import open_runner
-from foldbn.bench.timing import orders
+from foldbn.benchmark import bench_files, bench_pair, format_of, measure_pair
+from foldbn.benchmark.onnx_session import OnnxRunner, bind
+from foldbn.benchmark.plan import Cost, plan_for
+from foldbn.benchmark.sessions import open_runner
+from foldbn.benchmark.timing import orders
 from foldbn.errors import ProviderMissing, RuntimeFailed, Unreadable, Unsupported
 
 CPU = "CPUExecutionProvider"
@@ -287,7 +287,7 @@ def test_slow_models_get_fewer_calls():
 def test_litert_does_not_talk(tmp_path):
     """A process whose first interpreter this is prints nothing about its delegate."""
     program = (
-        "import sys, pathlib; from foldbn.bench.sessions import open_runner; "
+        "import sys, pathlib; from foldbn.benchmark.sessions import open_runner; "
         "open_runner(pathlib.Path(sys.argv[1]), 'tflite', "
         "provider=None, threads=1, batch_size=1, seed=0)"
     )
@@ -297,7 +297,7 @@ def test_litert_does_not_talk(tmp_path):
 def test_importing_bench_imports_no_runtime():
     """The package costs nothing until something is measured."""
     program = (
-        "import sys, foldbn.bench; "
+        "import sys, foldbn.benchmark; "
         "print(*{'onnxruntime', 'onnx', 'ai_edge_litert', 'tensorflow'} & set(sys.modules))"
     )
     assert run_python(program) == ("\n", "")

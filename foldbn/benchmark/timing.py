@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foldbn.bench.plan import Cost, Plan
-from foldbn.bench.sessions import Runner
+from foldbn.benchmark.plan import Cost, Plan
+from foldbn.benchmark.sessions import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

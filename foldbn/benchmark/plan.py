@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foldbn.bench.statistics import MIN_PAIRS
+from foldbn.benchmark.statistics import MIN_PAIRS
 
 ROW_S = 3.0
 # Every order of three arms, twice over: blocks of a small model then last a few milliseconds,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
-from foldbn.verify.metrics import Outputs
-from foldbn.verify.samples import Samples
+from foldbn.verification.metrics import Outputs
+from foldbn.verification.samples import Samples
 
 Run = Callable[[Samples], Outputs]
 

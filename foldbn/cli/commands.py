@@ -1,0 +1,124 @@
+"""The four commands. Each hands its options to the public function of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foldbn.cli.options import (
+    MODEL,
+    BatchSize,
+    model_options,
+    sample_options,
+    shell_options,
+    timing_options,
+)
+from foldbn.cli.shell import Shell
+
+
+def _run(command: str, options: dict[str, Any]) -> Any:
+    """Split the options of the shell from those of the function, and run it."""
+    shell = Shell(
+        json=options.pop("as_json"),
+        quiet=options.pop("quiet"),
+        verbose=options.pop("verbose"),
+        log_file=options.pop("log_file"),
+    )
+    options.pop("debug")
+    return shell.run(command, {name: _plain(value) for name, value in options.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON can carry it."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option(
+    "-o",
+    "--output-dir",
+    type=MODEL,
+    metavar="DIR",
+    help="Where the artefacts go; made if missing.  [default: beside the model]",
+)
+@click.option(
+    "--to",
+    multiple=True,
+    type=click.Choice(["onnx", "tflite"]),
+    default=("onnx", "tflite"),
+    show_default=True,
+    help="Format to write; repeatable.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing artefacts, never the model.")
+@click.option(
+    "--batch-size",
+    type=BatchSize(),
+    help="Batch axis of the artefacts.  [default: dynamic for ONNX, 1 for TFLite]",
+)
+@click.option(
+    "--opset", type=click.IntRange(13, 18), default=18, show_default=True, help="ONNX opset."
+)
+@model_options
+@sample_options
+@click.option(
+    "--bench/--no-bench",
+    default=True,
+    show_default=True,
+    help="Time the original's export against the folded one's.",
+)
+@timing_options
+@click.option("--require-fold", is_flag=True, help="Exit 5 if an affine layer would be kept.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@shell_options
+def convert(**options: Any) -> None:
+    """Fold MODEL, prove it, and write it as ONNX and TFLite beside the model.
+
+    MODEL is an .h5 or .keras file or a SavedModel directory, recognised by content.
+    """
+    _run("convert", options)
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@model_options
+@click.option("--require-fold", is_flag=True, help="Exit 5 if an affine layer would be kept.")
+@shell_options
+def inspect(**options: Any) -> None:
+    """Say what would be folded in MODEL and why not; write nothing."""
+    _run("inspect", options)
+
+
+@click.command()
+@click.argument("original", type=MODEL)
+@click.argument("exported", type=MODEL, nargs=-1, required=True)
+@model_options
+@sample_options
+@shell_options
+def verify(**options: Any) -> int:
+    """Say whether each EXPORTED file still computes the ORIGINAL model; exit 1 if not.
+
+    EXPORTED are .onnx and .tflite files that any tool may have written.
+    """
+    return 0 if _run("verify", options).passed else 1
+
+
+@click.command()
+@click.argument("models", type=MODEL, nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Samples per call.  [default: the models' own, or 1]",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the generated inputs."
+)
+@timing_options
+@shell_options
+def bench(**options: Any) -> None:
+    """Time .onnx and .tflite files side by side; the first is the reference."""
+    _run("bench", options)

@@ -1,0 +1,74 @@
+"""The command group, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from foldbn.cli.commands import bench, convert, inspect, verify
+from foldbn.cli.shell import show_error
+from foldbn.errors import FoldbnError, Interrupted, UsageError
+from foldbn.version import __version__
+
+
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "FOLDBN",
+        "max_content_width": 100,
+    },
+    epilog="Exit codes: 0 done; 1 verification or a threshold failed; 2 usage; 3 input unreadable,"
+    " unsafe or unsupported; 4 conversion or a runtime failed; 5 --require-fold not met;"
+    " 70 a bug in foldbn; 130 interrupted.",
+)
+@click.version_option(__version__, package_name="foldbn", message="%(prog)s %(version)s")
+def foldbn() -> None:
+    """Fold the BatchNormalization of trained Keras models away, prove it, and export them."""
+
+
+for _command in (convert, inspect, verify, bench):
+    foldbn.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json, debug = "--json" in given, "--debug" in given
+    try:
+        code = foldbn.main(given, prog_name="foldbn", standalone_mode=False)
+    except click.UsageError as error:
+        if not as_json:
+            error.show()
+            sys.exit(error.exit_code)
+        show_error(UsageError(error.format_message()), as_json=True)
+        sys.exit(error.exit_code)
+    except FoldbnError as error:
+        show_error(error, as_json=as_json, debug=debug)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        interrupted = Interrupted("interrupted", "nothing was written")
+        show_error(interrupted, as_json=as_json)
+        sys.exit(interrupted.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone: there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        bug = FoldbnError(f"a bug in foldbn: {type(error).__name__}: {error}", "--debug shows it")
+        show_error(bug, as_json=as_json)
+        sys.exit(bug.exit_code)
+    sys.exit(code)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave by an exception, so that the worker is ended and its files are removed."""
+    sys.exit(128 + number)

@@ -1,0 +1,99 @@
+"""Options that several commands share, as groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[Any], Any]
+
+MODEL = click.Path(path_type=Path)
+
+
+def _together(*options: Option) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        decorated: Any = function
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+shell_options = _together(
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress; only what was written."),
+    click.option("-v", "--verbose", is_flag=True, help="Every figure there is."),
+    click.option("--debug", is_flag=True, help="Tracebacks of errors."),
+    click.option("--log-file", type=MODEL, metavar="FILE", help="Keep all that TensorFlow prints."),
+)
+
+model_options = _together(
+    click.option(
+        "--signature",
+        metavar="NAME",
+        help="Signature of a SavedModel.  [default: serving_default, or the only one]",
+    ),
+    click.option(
+        "--custom-objects",
+        type=MODEL,
+        metavar="FILE.py",
+        help="A Python file that defines the model's own layers. It is run.",
+    ),
+)
+
+sample_options = _together(
+    click.option(
+        "--samples",
+        type=MODEL,
+        metavar="FILE",
+        help="Inputs to verify on, besides generated ones: .npy, or .npz keyed by input name.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Seed of the generated inputs."
+    ),
+)
+
+timing_options = _together(
+    click.option(
+        "--provider",
+        "providers",
+        multiple=True,
+        metavar="NAME",
+        help="onnxruntime provider to time on: cpu, cuda, tensorrt, openvino, ... or its full"
+        " name; repeatable.  [default: cpu, and cuda where it is there]",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Intra-op threads while timing.",
+    ),
+    click.option(
+        "--min-speedup",
+        type=float,
+        metavar="X",
+        help="Exit 1 if a measured speedup is below X; an inconclusive one is not.",
+    ),
+)
+
+
+class BatchSize(click.ParamType[int | str]):
+    """A whole number, or ``dynamic``."""
+
+    name = "N|dynamic"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return the number, or ``dynamic``; fail for anything else."""
+        if value == "dynamic" or isinstance(value, int):
+            return value  # type: ignore[no-any-return]
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither a whole number from 1 on nor 'dynamic'", param, ctx)
+        return int(value)

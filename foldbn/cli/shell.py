@@ -1,0 +1,101 @@
+"""What every command does around its work: progress, the answer, the error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foldbn.errors import FoldbnError, UsageError
+
+_PHASES = {
+    "load": "loading the model",
+    "fold": "folding",
+    "verify": "verifying",
+    "export": "exporting",
+    "bench": "timing",
+}
+
+
+@dataclass(frozen=True)
+class Shell:
+    """How the user wants to be talked to.
+
+    Attributes:
+        json: one JSON document on stdout and nothing else there.
+        quiet: no progress, and only the paths of what was written.
+        verbose: every figure there is.
+        log_file: keeps everything that the worker prints.
+    """
+
+    json: bool
+    quiet: bool
+    verbose: bool
+    log_file: Path | None
+
+    def run(self, command: str, arguments: dict[str, Any]) -> Any:
+        """Run a command in a worker, telling its progress, and show its result."""
+        from foldbn import worker
+        from foldbn.report import document
+
+        _check_log_file(self.log_file)
+        with self._progress() as on_phase:
+            result = worker.run(command, arguments, on_phase=on_phase, log_file=self.log_file)
+        if self.json:
+            click.echo(document(result))
+        elif self.quiet:
+            for artifact in getattr(result, "artifacts", ()):
+                click.echo(artifact.path)
+        else:
+            self._render(result)
+        return result
+
+    def _render(self, result: Any) -> None:
+        from rich.console import Console
+
+        from foldbn.report import render
+
+        console = Console(highlight=False, markup=False, emoji=False)
+        render(result, console, verbose=self.verbose)
+
+    @contextmanager
+    def _progress(self) -> Iterator[Callable[[str], None]]:
+        """Give a function to tell phases to: a spinner on a TTY, elsewhere a line for each."""
+        if self.quiet:
+            yield lambda _phase: None
+        elif sys.stderr.isatty():
+            from rich.console import Console
+
+            console = Console(stderr=True, highlight=False)
+            with console.status("starting") as status:
+                yield lambda phase: status.update(_PHASES.get(phase, phase))
+        else:
+            yield lambda phase: click.echo(f"foldbn: {_PHASES.get(phase, phase)}", err=True)
+
+
+def _check_log_file(path: Path | None) -> None:
+    if path is not None:
+        try:
+            path.touch()
+        except OSError as error:
+            raise UsageError(f"cannot write the log {str(path)!r}: {error.strerror}") from error
+
+
+def show_error(error: FoldbnError, *, as_json: bool, debug: bool = False) -> None:
+    """Print an error: a document on stdout under ``--json``, otherwise lines on stderr."""
+    from foldbn.report import error_document, printable
+
+    if debug:
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
+    if as_json:
+        click.echo(error_document(error))
+        return
+    click.echo(f"error {error.id}: {printable(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"hint: {printable(error.hint)}", err=True)

@@ -1,0 +1,7 @@
+"""Results for people and for programs: text for a terminal, and the documents of ``--json``."""
+
+from foldbn.report.documents import document, error_document
+from foldbn.report.terminal import render
+from foldbn.report.wording import printable
+
+__all__ = ["document", "error_document", "printable", "render"]

@@ -1,0 +1,206 @@
+"""A result as text for a terminal of any width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from foldbn.report.wording import count, number, plural, printable, size
+from foldbn.results import (
+    ArtifactVerification,
+    Benchmark,
+    BenchmarkRow,
+    Change,
+    Conversion,
+    Decision,
+    Inspection,
+    Source,
+    Summary,
+    Verification,
+)
+
+_STYLES = {"folded": "green", "merged": "green", "lowered": "yellow", "kept": "yellow"}
+_VERDICTS = {"faster": "green", "slower": "red", "same": "", "inconclusive": "yellow"}
+
+
+def render(
+    result: Benchmark | Conversion | Inspection | Verification,
+    console: Console,
+    *,
+    verbose: bool = False,
+) -> None:
+    """Print a result.
+
+    Args:
+        result: of one of the public functions.
+        console: where to.
+        verbose: with every figure there is.
+    """
+    match result:
+        case Conversion():
+            parts = _conversion(result, verbose=verbose)
+        case Inspection():
+            parts = _findings(result.source, result.summary, result.decisions)
+        case Verification():
+            parts = [_source(result.source), _verifications(result, verbose=verbose)]
+        case Benchmark():
+            parts = [_latencies(result.benchmark)]
+    console.print(Group(*parts))
+
+
+def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
+    parts = _findings(result.source, result.summary, result.decisions)
+    algebra = result.verification.algebra
+    parts.append(
+        Text.assemble(
+            ("proven ", "green"),
+            f"in float64: largest difference {number(algebra.max_rel)} of the range,"
+            f" {algebra.samples} samples",
+        )
+    )
+    if result.dry_run:
+        names = ", ".join(map(printable, result.would_write))
+        return [*parts, Text(f"dry run: would write {names}")]
+    parts += [Text(), _sizes(result), Text(), _verifications(result, verbose=verbose)]
+    if result.benchmark:
+        parts += [Text(), _latencies(result.benchmark)]
+    if verbose:
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings_s.items())
+        parts += [Text(), Text(f"time: {spent}")]
+    written = Text("wrote", style="bold")
+    for artifact in result.artifacts:
+        written.append(f" {printable(artifact.path)}", style="not bold")
+    return [*parts, Text(), written]
+
+
+def _findings(
+    source: Source, summary: Summary, decisions: Sequence[Decision]
+) -> list[RenderableType]:
+    if not decisions:
+        return [_source(source), Text("no affine layers: nothing to fold")]
+    parts: list[RenderableType] = [_source(source), _tally(summary), Text()]
+    layers = _grid()
+    for each in decisions:
+        if each.outcome == "folded":
+            layers.add_row(_outcome(each), printable(each.layer), _destination(each))
+    if layers.row_count:
+        parts += [layers, Text()]
+    for each in decisions:
+        if each.outcome != "folded":
+            parts += [_explanation(each), Text()]
+    return parts
+
+
+def _source(source: Source) -> Text:
+    writer = f", written by {printable(source.writer)}" if source.writer else ""
+    return Text.assemble((printable(source.path), "bold"), f" ({source.format}{writer})")
+
+
+def _tally(summary: Summary) -> Text:
+    outcomes = ("folded", "merged", "lowered", "kept")
+    counts = [(name, getattr(summary, name)) for name in outcomes]
+    told = ", ".join(f"{number_} {name}" for name, number_ in counts if number_)
+    return Text(f"{plural(summary.affine_layers, 'affine layer')}: {told}")
+
+
+def _outcome(decision: Decision) -> Text:
+    return Text(decision.outcome, style=_STYLES[decision.outcome])
+
+
+def _destination(decision: Decision) -> Text:
+    """Say where a map went: ``-> dense_1, forward across flatten``."""
+    if not decision.into:
+        return Text("was the identity")
+    text = Text(f"-> {', '.join(map(printable, decision.into))}, {decision.direction}")
+    others = [name for name in decision.across if name not in decision.into]
+    if others:
+        text.append(f" across {', '.join(map(printable, others))}", style="dim")
+    return text
+
+
+def _explanation(decision: Decision) -> RenderableType:
+    """Say why a layer was not folded, one line for each direction."""
+    head = Text.assemble(_outcome(decision), f"  {printable(decision.layer)}")
+    reasons = [Text(printable(part)) for part in (decision.reason or "").split("; ")]
+    return Group(head, Padding(Group(*reasons), (0, 0, 0, 6)))
+
+
+def _sizes(result: Conversion) -> Table:
+    table = _grid("", "nodes", "weights", "bytes")
+    for artifact in result.artifacts:
+        table.add_row(
+            Text(artifact.format, style="bold"),
+            _change(artifact.nodes, count),
+            _change(artifact.params, count),
+            _change(artifact.size, size),
+        )
+    return table
+
+
+def _change(change: Change, wording: object) -> str:
+    told = wording if callable(wording) else str
+    return f"{told(change.before)} -> {told(change.after)}"
+
+
+def _verifications(result: Conversion | Verification, *, verbose: bool) -> Table:
+    table = _grid("", "verified", "error", "original's", "allowed", "SNR", "same arg-max")
+    for artifact in result.artifacts:
+        name = artifact.format if isinstance(result, Conversion) else printable(artifact.path)
+        table.add_row(Text(name, style="bold"), *_verification(artifact.verification))
+        if verbose:
+            table.add_row("", *_details(artifact.verification))
+    return table
+
+
+def _verification(found: ArtifactVerification) -> list[Text]:
+    verdict = Text("passed", "green") if found.passed else Text("FAILED", "bold red")
+    snr = "no noise" if found.snr_db is None else f"{found.snr_db:.0f} dB"
+    return [
+        verdict,
+        Text(number(found.error)),
+        Text(number(found.original_error)),
+        Text(number(found.tolerance)),
+        Text(snr),
+        Text(f"{found.argmax_agreement:.1%} of {found.samples}"),
+    ]
+
+
+def _details(found: ArtifactVerification) -> list[str]:
+    place = ", ".join(map(str, found.worst_index))
+    return [
+        "",
+        f"max {number(found.max_abs)}",
+        f"rel {number(found.max_rel)}",
+        f"mean {number(found.mean_abs)}",
+        "" if found.ulp_p99 is None else f"{found.ulp_p99:.0f} ulp p99",
+        f"{printable(found.worst_output)}[{place}]",
+    ]
+
+
+def _latencies(rows: Sequence[BenchmarkRow]) -> RenderableType:
+    first = rows[0]
+    head = f"latency in ms, {plural(first.threads, 'thread')}, batch {first.batch_size}"
+    table = _grid("", "original", "candidate", "speedup", "95 % interval", "")
+    for row in rows:
+        low, high = row.speedup_ci95
+        provider = row.provider.removesuffix("ExecutionProvider")
+        table.add_row(
+            Text(f"{row.format} {provider}", style="bold"),
+            f"{row.original_ms.p50:.3f}",
+            f"{row.folded_ms.p50:.3f}",
+            f"{row.speedup:.3f} x",
+            f"{low:.3f} to {high:.3f}",
+            Text(row.verdict, style=_VERDICTS[row.verdict]),
+        )
+    return Group(Text(head), table)
+
+
+def _grid(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=bool(headers), header_style="dim")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
