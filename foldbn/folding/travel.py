@@ -41,7 +41,7 @@ def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
     """Send the map of affine node `start` through every reader of its output."""
     journey, waiting = Journey(), _Waiting()
     tensor, affine = start.output, _map_of(start)
-    stuck = _spread(graph, waiting, tensor, affine, start)
+    stuck = _spread(graph, waiting, tensor, affine)
     for node in graph:
         if stuck is not None:
             return stuck
@@ -57,7 +57,7 @@ def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
             case Passes(op, (Affine() as moved,)):
                 journey.edits[node.name] = op
                 journey.crossed.append(node.name)
-                stuck = _spread(graph, waiting, node.output, moved, node)
+                stuck = _spread(graph, waiting, node.output, moved)
     return journey if stuck is None else stuck
 
 
@@ -122,12 +122,10 @@ class _Waiting:
         return self._maps.get(edge.node, {}).get(edge.port)
 
 
-def _spread(
-    graph: Graph, waiting: _Waiting, tensor: str, affine: Affine, source: Node
-) -> Stuck | None:
+def _spread(graph: Graph, waiting: _Waiting, tensor: str, affine: Affine) -> Stuck | None:
     """Put `affine` on every edge that reads `tensor`."""
     if graph.is_output(tensor):
-        return Stuck(f"the output of {_place(source)} is an output of the model")
+        return Stuck("an output of the model comes next, which must stay as it is")
     if affine.is_identity:
         return None
     for edge in graph.readers(tensor):

@@ -21,12 +21,14 @@ class Owner:
         kind: its class; empty where it is not known.
         by_variable: whether a variable of the layer says so, not just a name scope.
         known: whether the model has a layer of this name.
+        scope: the name scope around the node, of an unknown layer; empty for a bare op.
     """
 
     layer: str
     kind: str
     by_variable: bool
     known: bool
+    scope: str = ""
 
 
 def owner_of(node: NodeDef, layers: Layers) -> Owner:
@@ -43,7 +45,8 @@ def owner_of(node: NodeDef, layers: Layers) -> Owner:
     # Below the model's own scope stands the layer's; a bare op stands for itself.
     guess = scopes[1] if len(scopes) > 2 else scopes[-1]
     guess = _candidates(guess, suffixed=layers.suffixed)[0] if layers.suffixed else guess
-    return Owner(guess, "", by_variable=False, known=False)
+    scope = "/".join(scopes[:-1]) if len(scopes) > 2 else ""
+    return Owner(guess, "", by_variable=False, known=False, scope=scope)
 
 
 def _candidates(scope: str, *, suffixed: bool) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from foldbn.frontends.frozen import (
 )
 from foldbn.frontends.precision import GraphRunner, widen
 
+_HANDLES = (20, 21)  # DT_RESOURCE and DT_VARIANT: lists of tensors and the like
 _SAME_VALUE = ("Identity", "StopGradient", "PreventGradient", "Snapshot")
 
 
@@ -66,9 +67,11 @@ def _constant_nodes(graph_def: GraphDef) -> set[str]:
     constant: set[str] = set()
     for node in graph_def.node:
         definition = op_def_registry.get(node.op)
-        stateless = definition is not None and not definition.is_stateful
         fed = node.input or node.op == "Const"
-        if stateless and fed and all(node_of(source) in constant for source in node.input):
+        if definition is None or definition.is_stateful or not fed:
+            continue
+        numbers = all(each.type not in _HANDLES for each in definition.output_arg)
+        if numbers and all(node_of(source) in constant for source in node.input):
             constant.add(node.name)
     return constant
 

@@ -60,8 +60,10 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
     ]
     groups = _join_bias(_join_prelu(groups))
     groups = _join_arithmetic(groups)
+    busy = {g.owner.scope for g in groups if not isinstance(g.op, ops.AffineOp | ops.Commuting)}
     nodes = [
-        Node(g.nodes[-1].name, g.op, g.inputs, g.outputs, g.owner.layer, _kind(g)) for g in groups
+        Node(g.nodes[-1].name, g.op, g.inputs, g.outputs, g.owner.layer, _kind(g, busy))
+        for g in groups
     ]
     clusters = {group.nodes[-1].name: tuple(group.nodes) for group in groups}
     return Reading(Graph(nodes, [port.node for port in model.outputs]), clusters)
@@ -102,14 +104,18 @@ def _recognize(
     return _Group(op, inputs, outputs, [node], owner)
 
 
-def _kind(group: _Group) -> str:
-    """Return what the report calls an affine layer; nothing for a part of another layer."""
-    if not isinstance(group.op, ops.AffineOp):
-        return group.owner.kind
-    if group.owner.kind in AFFINE_KINDS:
-        return group.owner.kind
-    part = group.owner.known and group.owner.kind and not group.owner.by_variable
-    return "" if part else "Affine"
+def _kind(group: _Group, busy: set[str]) -> str:
+    """Return what the report calls an affine layer; nothing for a part of another layer.
+
+    Args:
+        group: the node in question.
+        busy: name scopes that hold more than arithmetic, like that of an activation.
+    """
+    owner = group.owner
+    if not isinstance(group.op, ops.AffineOp) or owner.kind in AFFINE_KINDS:
+        return owner.kind
+    inside = owner.kind if owner.known else owner.scope and owner.scope in busy
+    return "" if inside and not owner.by_variable else "Affine"
 
 
 def _sole_readers(groups: list[_Group]) -> dict[str, _Group]:

@@ -9,7 +9,6 @@ outcome is asserted as well: a rule that blocks everything would keep the law.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -235,56 +234,6 @@ def test_reshape_law_for_any_shape(source, factor, grows, axes):
         back = backward(op, (moved,))
         assert isinstance(back, Passes)
         assert back.maps[0].equals(affine)
-
-
-def kinds_of_op() -> set[type[ops.Op]]:
-    """Return every class of op, at any depth below Op."""
-    found, todo = set(), [ops.Op]
-    while todo:
-        children = todo.pop().__subclasses__()
-        found.update(children)
-        todo.extend(children)
-    return {kind for kind in found if kind.__module__ == ops.__name__}
-
-
-def factories() -> list[Callable[..., ops.Commuting]]:
-    """Return the functions of ops that make a Commuting."""
-    made = inspect.getmembers(ops, inspect.isfunction)
-    return [each for _, each in made if inspect.signature(each).return_annotation == "Commuting"]
-
-
-def test_every_op_has_a_case():
-    """The law is put to every class of op."""
-    assert kinds_of_op() == {type(case.op) for case in CASES}
-
-
-@pytest.mark.parametrize("factory", factories(), ids=lambda factory: factory.__name__)
-def test_every_commuting_op_has_a_case(factory):
-    """The law is put to what every factory makes: same name, same traits."""
-    needed = {"axes": (0,), "padded": True}
-    arguments = [name for name in inspect.signature(factory).parameters if name != "name"]
-    made = factory(**{name: needed[name] for name in arguments})
-    tried = {(op.name, op.scales, op.shifts) for op in (c.op for c in CASES) if is_commuting(op)}
-    assert (made.name, made.scales, made.shifts) in tried
-
-
-def is_commuting(op: ops.Op) -> bool:
-    """Whether `op` is a Commuting."""
-    return isinstance(op, ops.Commuting)
-
-
-def test_every_op_but_a_wall_has_rules():
-    """Only Opaque, and the way back past ShapeOf, have no rule."""
-    assert {kind for kind in kinds_of_op() if kind not in forward} == {ops.Opaque}
-    assert {kind for kind in kinds_of_op() if kind not in backward} == {ops.Opaque, ops.ShapeOf}
-
-
-@pytest.mark.parametrize("rules", [backward, forward], ids=["backward", "forward"])
-@pytest.mark.parametrize("kind", ["Softmax", "LSTM"])
-def test_opaque_blocks_and_names_its_kind(kind, rules):
-    """An op nobody knows is a wall, and the reason says which."""
-    outcome = rules(ops.Opaque(kind), (Affine.of(2, 1, 1),))
-    assert outcome == Blocks(f"no affine map can move past {kind}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,320 @@
+"""Models to fold: each with what is left of it and what is decided, or with a reason."""
+
+from __future__ import annotations
+
+X = "x[5x4x3]"
+
+# model; what it becomes; the decisions
+FOLDS = {
+    "backward into Dense": (
+        "x[4] -> Dense -> BN -> ReLU -> Dense",
+        "Dense -> ReLU -> Dense",
+        "bn folded backward into dense",
+    ),
+    "backward into a padded Conv": (
+        f"{X} -> Conv(same) -> BN(negative) -> ReLU",
+        "Conv -> ReLU",
+        "bn folded backward into conv",
+    ),
+    "backward across a scale-only ReLU": (
+        f"{X} -> Conv(nobias) -> ReLU -> BN(scale) -> Sigmoid",
+        "Conv -> ReLU -> Sigmoid",
+        "bn folded backward into conv across relu",
+    ),
+    "forward": (
+        "x[4] -> Dense -> ReLU -> BN(negative) -> Dense",
+        "Dense -> ReLU -> Dense",
+        "bn folded forward into dense_1",
+    ),
+    "forward across ReLU": (
+        "x[4] -> BN(scale) -> ReLU -> Dense",
+        "ReLU -> Dense",
+        "bn folded forward into dense across relu",
+    ),
+    "forward through Flatten": (
+        f"{X} -> Conv -> ReLU -> BN -> Flatten -> Dense",
+        "Conv -> ReLU -> Reshape -> Dense",
+        "bn folded forward into dense across flatten",
+    ),
+    "backward through Flatten": (
+        f"{X} -> Conv -> BN -> Flatten -> Dense",
+        "Conv -> Reshape -> Dense",
+        "bn folded backward into conv",
+    ),
+    "per element, back through Flatten": (
+        f"{X} -> Conv(same) -> Flatten -> BN -> Sigmoid",
+        "Conv -> Reshape -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "MaxPool with positive scales": (
+        f"{X} -> Conv -> ReLU -> BN -> MaxPool -> Flatten -> Dense",
+        "Conv -> ReLU -> MaxPool -> Reshape -> Dense",
+        "bn folded forward into dense across maxpool flatten",
+    ),
+    "MaxPool with a negative scale": (
+        f"{X} -> Conv -> ReLU -> BN(negative) -> MaxPool -> Flatten -> Dense",
+        "Conv -> ReLU -> BN -> MaxPool -> Reshape -> Dense",
+        "bn kept",
+    ),
+    "AveragePool with a negative scale": (
+        f"{X} -> Conv -> AveragePool -> BN(negative) -> Sigmoid",
+        "Conv -> AveragePool -> Sigmoid",
+        "bn folded backward into conv across averagepool",
+    ),
+    "global pools": (
+        f"{X} -> Conv -> GlobalMax -> BN -> ReLU -> BN -> Dense",
+        "Conv -> GlobalMaxPooling -> ReLU -> Dense",
+        "bn folded backward into conv across globalmax; bn_1 folded forward into dense",
+    ),
+    "padded Conv after ReLU": (
+        f"{X} -> Conv -> ReLU -> BN -> Conv(same)",
+        "Conv -> ReLU -> BN -> Conv",
+        "bn kept",
+    ),
+    "padded 1x1 Conv after ReLU": (
+        f"{X} -> Conv -> ReLU -> BN -> Conv(same 1x1)",
+        "Conv -> ReLU -> Conv",
+        "bn folded forward into conv_1",
+    ),
+    "scale alone into a padded Conv": (
+        f"{X} -> Sigmoid -> BN(scale) -> ZeroPad -> Conv(same)",
+        "Sigmoid -> zero padding -> Conv",
+        "bn folded forward into conv across zeropad",
+    ),
+    "ReLU before and a wall after": (
+        f"{X} -> Conv -> ReLU -> BN -> Sigmoid",
+        "Conv -> ReLU -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "Dense of another axis": (
+        "x[4x3] -> Dense -> BN(first) -> Sigmoid",
+        "Dense -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "channels first": (
+        "x[2x4x5] -> Conv(first) -> BN(first) -> Transpose(1 2 0) -> ReLU -> BN -> Dense",
+        "Conv -> Transpose -> ReLU -> Dense",
+        "bn folded backward into conv; bn_1 folded forward into dense",
+    ),
+    "through Transpose": (
+        "x[2x4x5] -> Conv(first) -> Transpose(1 2 0) -> BN -> Sigmoid",
+        "Conv -> Transpose -> Sigmoid",
+        "bn folded backward into conv across transpose",
+    ),
+    "Conv1D written as Conv2D": (
+        "x[6x3] -> Expand(0) -> Conv(1x1) -> Squeeze(0) -> Bias -> BN -> Sigmoid",
+        "ExpandDims -> Conv -> Squeeze -> Bias -> Sigmoid",
+        "bn folded backward into conv across bias squeeze",
+    ),
+    "shift alone into a bias": (
+        "x[4] -> Sigmoid -> Bias -> BN(shift) -> Sigmoid",
+        "Sigmoid -> Bias -> Sigmoid",
+        "bn folded backward into bias",
+    ),
+    "forward past a bias": (
+        "x[4] -> Sigmoid -> BN -> Bias -> Dense",
+        "Sigmoid -> Bias -> Dense",
+        "bn folded forward into dense across bias",
+    ),
+    "fork, all readers take it": (
+        f"{X} -> Sigmoid -> BN -> a; a -> Flatten -> Dense -> b!; a -> Conv -> c!",
+        "Sigmoid -> Reshape -> Dense; Conv",
+        "bn folded forward into dense conv across flatten",
+    ),
+    "fork, one reader refuses": (
+        "x[4] -> Sigmoid -> BN -> a; a -> Dense -> b!; a -> Sigmoid -> c!",
+        "Sigmoid -> BN -> Dense; Sigmoid",
+        "bn kept",
+    ),
+    "fork before, one reader goes elsewhere": (
+        "x[4] -> Dense -> a; a -> BN -> Sigmoid -> b!; a -> Sigmoid -> c!",
+        "Dense -> BN -> Sigmoid; Sigmoid",
+        "bn kept",
+    ),
+    "fork before, forward after": (
+        "x[4] -> Dense -> a; a -> BN -> Dense -> b!; a -> Sigmoid -> c!",
+        "Dense -> Dense; Sigmoid",
+        "bn folded forward into dense_1",
+    ),
+    "its input is a model output": (
+        "x[4] -> Dense -> a!; a -> BN -> Sigmoid -> b!",
+        "Dense -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "it is a model output after a ReLU": (
+        "x[4] -> Dense -> ReLU -> BN -> a!; a -> Dense -> b!",
+        "Dense -> ReLU -> BN -> Dense",
+        "bn kept",
+    ),
+    "it is a model output and folds backward": (
+        "x[4] -> Dense -> BN -> a!; a -> Dense -> b!",
+        "Dense -> Identity -> Dense",
+        "bn folded backward into dense",
+    ),
+    "a tensor further on is a model output": (
+        "x[4] -> Sigmoid -> BN(scale) -> ReLU -> a!; a -> Dense -> b!",
+        "Sigmoid -> BN -> ReLU -> Dense",
+        "bn kept",
+    ),
+    "a tensor further back is a model output": (
+        "x[4] -> Dense -> a!; a -> ReLU -> BN(scale) -> Sigmoid -> b!",
+        "Dense -> ReLU -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "residual Add, backward": (
+        f"{X} -> Conv(same) -> a; {X} -> Conv(same 1x1) -> b; a, b -> Add -> BN -> Sigmoid",
+        "Conv; Conv; Add -> Sigmoid",
+        "bn folded backward into conv_1 conv across add",
+    ),
+    "residual Add from the input": (
+        "x[4x4] -> Conv(1x1) -> a; a, x -> Add -> BN -> Sigmoid",
+        "Conv; Add -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "a shift moves into one side of an Add": (
+        "x[4x4] -> Conv(1x1) -> a; a, x -> Add -> BN(shift) -> Sigmoid",
+        "Conv; Add -> Sigmoid",
+        "bn folded backward into conv across add",
+    ),
+    "residual Add, forward with one scale": (
+        "x[4] -> Sigmoid -> BN -> a; a -> ReLU -> Sigmoid -> b; a, b -> Add -> Dense",
+        "Sigmoid -> BN -> ReLU -> Sigmoid; Add -> Dense",
+        "bn kept",
+    ),
+    "a shift goes on through an Add": (
+        "x[4] -> Sigmoid -> BN(shift) -> a; y[4] -> ReLU -> b; a, b -> Add -> Dense",
+        "Sigmoid; ReLU; Add -> Dense",
+        "bn folded forward into dense across add",
+    ),
+    "diamond, forward": (
+        "x[4] -> Sigmoid -> BN(scale) -> a; a -> ReLU -> b; a, b -> Add -> Dense",
+        "Sigmoid -> ReLU; Add -> Dense",
+        "bn folded forward into dense across relu add",
+    ),
+    "diamond, backward": (
+        "x[4] -> Dense -> a; a -> ReLU -> b; a -> Identity -> c; b, c -> Add -> BN(scale) -> ReLU",
+        "Dense -> ReLU; Identity; Add -> ReLU",
+        "bn folded backward into dense across add identity relu",
+    ),
+    "diamond, branches of different maps": (
+        "x[4] -> Dense -> a; a -> Identity -> b; a -> Identity -> c; b, c -> Add -> BN -> ReLU",
+        "Dense -> Identity; Identity; Add -> BN -> ReLU",
+        "bn kept",
+    ),
+    "doubled": (
+        "x[4] -> Sigmoid -> BN -> a; a, a -> Add -> Dense",
+        "Sigmoid; Add -> Dense",
+        "bn folded forward into dense across add",
+    ),
+    "Concat, backward": (
+        f"{X} -> Conv -> a; {X} -> Conv -> b; a, b -> Concat -> BN(negative) -> Sigmoid",
+        "Conv; Conv; Concat -> Sigmoid",
+        "bn folded backward into conv_1 conv across concat",
+    ),
+    "Concat, backward, one part refuses": (
+        f"{X} -> Conv -> a; {X} -> Conv -> Sigmoid -> b; a, b -> Concat -> BN -> Sigmoid",
+        "Conv; Conv -> Sigmoid; Concat -> BN -> Sigmoid",
+        "bn kept",
+    ),
+    "Concat, forward": (
+        "x[4] -> Sigmoid -> BN(negative) -> a; y[3] -> ReLU -> b; b, a -> Concat -> Dense",
+        "Sigmoid; ReLU; Concat -> Dense",
+        "bn folded forward into dense across concat",
+    ),
+    "two in a row": (
+        "x[4] -> Sigmoid -> BN -> BN(negative) -> Dense",
+        "Sigmoid -> Dense",
+        "bn merged forward into bn_1; bn_1 folded forward into dense",
+    ),
+    "two between walls": (
+        "x[4] -> Sigmoid -> BN -> BN(negative) -> Sigmoid",
+        "Sigmoid -> BN -> Sigmoid",
+        "bn merged forward into bn_1; bn_1 kept",
+    ),
+    "one merges back into one that stays": (
+        "x[4] -> Sigmoid -> BN -> a; a -> ReLU -> BN(scale) -> Sigmoid",
+        "Sigmoid -> BN -> ReLU -> Sigmoid",
+        "bn kept; bn_1 merged backward into bn across relu",
+    ),
+    "at the model input": (
+        "x[4x3] -> BN -> Dense",
+        "Dense",
+        "bn folded forward into dense",
+    ),
+    "at the model input before padding": (
+        f"{X} -> BN -> Conv(same)",
+        "BN -> Conv",
+        "bn kept",
+    ),
+    "gamma zero, backward": (
+        "x[4] -> Dense -> BN(dead) -> Sigmoid",
+        "Dense -> Sigmoid",
+        "bn folded backward into dense",
+    ),
+    "gamma zero, forward": (
+        "x[4] -> Sigmoid -> BN(dead scale) -> ReLU -> Dense",
+        "Sigmoid -> ReLU -> Dense",
+        "bn folded forward into dense across relu",
+    ),
+    "identity": (
+        "x[4] -> Sigmoid -> BN(identity) -> Sigmoid",
+        "Sigmoid -> Sigmoid",
+        "bn folded",
+    ),
+    "identity that is a model output": (
+        "x[4] -> Sigmoid -> BN(identity) -> a!; a -> Sigmoid -> b!",
+        "Sigmoid -> Identity -> Sigmoid",
+        "bn folded",
+    ),
+    "a shape is read before it": (
+        "x[4] -> Dense -> a; a -> ShapeOf -> s!; a -> BN -> Sigmoid -> b!",
+        "Dense -> ShapeOf; Sigmoid",
+        "bn folded backward into dense",
+    ),
+    "one half of a split": (
+        "x[4] -> Split; split:0 -> BN -> Sigmoid -> a!; split:1 -> Sigmoid -> b!",
+        "Split -> BN -> Sigmoid; Sigmoid",
+        "bn kept",
+    ),
+    "nothing to fold": ("x[4] -> Dense -> ReLU", "Dense -> ReLU", ""),
+}
+
+# model; words of the reason of its first affine layer
+REASONS = {
+    "padding": (
+        f"{X} -> Conv -> ReLU -> BN -> Conv(same)",
+        "'conv_1' (Conv), the convolution pads",
+    ),
+    "both ways": (
+        f"{X} -> Conv -> ReLU -> BN -> Conv(same)",
+        "backward: at 'relu' (ReLU), ReLU lets",
+    ),
+    "unknown size": (f"{X} -> BN -> Conv(same unknown)", "its size is not known"),
+    "model input": (f"{X} -> BN -> Conv(same)", "backward: no layer stands before it"),
+    "negative": (f"{X} -> Sigmoid -> BN(negative) -> MaxPool", "the least is -1.5"),
+    "other reader": (
+        "x[4] -> Dense -> a; a -> BN -> Sigmoid -> b!; a -> Sigmoid -> c!",
+        "the output of 'dense' (Dense) is read by 'sigmoid_1' (Sigmoid) as well",
+    ),
+    "model output": (
+        "x[4] -> Sigmoid -> BN -> a!",
+        "forward: the output of 'bn' (affine layer) is an output of the model",
+    ),
+    "output further on": (
+        "x[4] -> Sigmoid -> BN(scale) -> ReLU -> a!",
+        "forward: the output of 'relu' (ReLU) is an output of the model",
+    ),
+    "input is an output": (
+        "x[4] -> Dense -> a!; a -> BN -> Sigmoid -> b!",
+        "backward: its input is also an output of the model",
+    ),
+    "branches": (
+        "x[4] -> Dense -> a; a, a -> Add -> BN -> Sigmoid",
+        "backward: the branches that meet there want different maps",
+    ),
+    "wall": (
+        "x[4] -> Split; split:1 -> BN -> Sigmoid",
+        "backward: no affine map can move back past 'split' (Split); forward: at 'sigmoid'",
+    ),
+    "merged": ("x[4] -> Sigmoid -> BN -> BN -> Dense", "it became part of 'bn_1'"),
+}
