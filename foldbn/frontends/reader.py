@@ -15,8 +15,9 @@ from foldbn import ops
 from foldbn.affine import Affine, Array
 from foldbn.errors import BadWeights
 from foldbn.frontends.attribution import AFFINE_KINDS, Owner, owner_of
+from foldbn.frontends.context import Context, Shape
 from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
-from foldbn.frontends.recognizers import RECOGNIZERS, Context, Shape
+from foldbn.frontends.recognizers import RECOGNIZERS
 from foldbn.graph import Graph, Node
 
 

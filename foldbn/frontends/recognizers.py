@@ -11,50 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from foldbn import ops
-from foldbn.affine import Affine
-from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
-
-Shape = tuple[int | None, ...]
-Recognized = tuple[ops.Op, tuple[str, ...]]
-_FLOATS = (1, 2)  # DT_FLOAT, DT_DOUBLE
-
-
-class Context:
-    """What recognizers may ask of the model around a node."""
-
-    def __init__(self, model: FrozenModel, shapes: dict[str, Shape | None]) -> None:
-        self._shapes = shapes
-        self._exact = model.exact
-        self._constants = {node.name: node for node in model.graph_def.node if node.op == "Const"}
-        self._values: dict[str, NDArray[Any]] = {}
-
-    def constant(self, reference: str) -> NDArray[Any] | None:
-        """Return the value of a constant tensor, floats in float64; None for any other."""
-        from tensorflow.python.framework import tensor_util
-
-        name = node_of(reference)
-        if name not in self._constants:
-            return None
-        if name not in self._values:
-            value = self._exact.get(name)
-            if value is None:
-                value = tensor_util.MakeNdarray(self._constants[name].attr["value"].tensor)
-            wide = value.dtype.kind == "f"
-            self._values[name] = value.astype(np.float64) if wide else value
-        return self._values[name]
-
-    def sample(self, reference: str) -> Shape | None:
-        """Return the shape of a tensor without its leading axis, None where unknown."""
-        shape = self._shapes.get(tensor_name(reference))
-        return shape[1:] if shape else None
-
-    def data(self, node: NodeDef) -> tuple[str, ...]:
-        """Return the inputs of `node` that are no constants."""
-        names = (tensor_name(source) for source in node.input)
-        return tuple(name for name in names if node_of(name) not in self._constants)
+from foldbn.frontends.arithmetic import arithmetic, batch_norm, bias_add
+from foldbn.frontends.context import Context, Recognized
+from foldbn.frontends.frozen import NodeDef, tensor_name
 
 
 def _identity(node: NodeDef, context: Context) -> Recognized:
@@ -206,81 +167,6 @@ def _padding(node: NodeDef, axes: list[int]) -> Any:
     return tuple((int(flat[2 * axis + 2]), int(flat[2 * axis + 3])) for axis in axes)
 
 
-def _batch_norm(node: NodeDef, context: Context) -> Recognized | None:
-    parts = [context.constant(source) for source in node.input[1:5]]
-    sample = context.sample(node.input[0])
-    if node.attr["is_training"].b or sample is None or any(part is None for part in parts):
-        return None
-    gamma, beta, mean, variance = (np.asarray(part, np.float64) for part in parts)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scale = gamma / np.sqrt(variance + node.attr["epsilon"].f)
-    shape = [1] * len(sample)
-    shape[0 if node.attr["data_format"].s.startswith(b"NC") else -1] = -1
-    return (
-        ops.AffineOp(Affine(scale.reshape(shape), (beta - mean * scale).reshape(shape))),
-        context.data(node),
-    )
-
-
-def _arithmetic(node: NodeDef, context: Context) -> Recognized | None:
-    """Read ``x + c``, ``c - x``, ``x * c``, ``x / c`` and ``-x`` over floats as affine maps."""
-    if node.attr["T"].type not in _FLOATS:
-        return None
-    data = context.data(node)
-    if node.op in ("Add", "AddV2", "AddN") and len(data) == len(node.input):
-        return _sum(data, context)
-    if len(data) != 1 or (sample := context.sample(data[0])) is None:
-        return None
-    flipped = tensor_name(node.input[0]) != data[0]
-    constant = np.ones(()) if node.op == "Neg" else context.constant(node.input[int(not flipped)])
-    if constant is None or not _fits(constant, sample):
-        return None
-    values = constant.reshape(constant.shape[-len(sample) :] if sample else ())
-    pair = _scale_and_shift(node.op, values, flipped=flipped)
-    return None if pair is None else (ops.AffineOp(Affine.of(*pair, len(sample))), data)
-
-
-def _scale_and_shift(
-    kind: str, values: NDArray[Any], *, flipped: bool
-) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    one, zero = np.ones_like(values), np.zeros_like(values)
-    if kind == "Neg":
-        return -one, zero
-    if kind in ("Add", "AddV2", "BiasAdd"):
-        return one, values
-    if kind == "Sub":
-        return (-one, values) if flipped else (one, -values)
-    if kind == "Mul":
-        return values, zero
-    return None if flipped or not values.all() else (1 / values, zero)
-
-
-def _fits(constant: NDArray[Any], sample: Shape) -> bool:
-    """Whether a constant broadcasts against samples without making them greater."""
-    if constant.ndim > len(sample) + 1 or (
-        constant.ndim == len(sample) + 1 and constant.shape[0] != 1
-    ):
-        return False
-    pairs = zip(reversed(constant.shape), reversed(sample), strict=False)
-    return all(own in (1, length) for own, length in pairs)
-
-
-def _sum(data: tuple[str, ...], context: Context) -> Recognized | None:
-    samples = [context.sample(source) for source in data]
-    if None in samples or any(sample != samples[0] for sample in samples):
-        return None
-    return ops.Add(len(data)), data
-
-
-def _bias_add(node: NodeDef, context: Context) -> Recognized | None:
-    bias, sample = context.constant(node.input[1]), context.sample(node.input[0])
-    if bias is None or sample is None:
-        return None
-    shape = [1] * len(sample)
-    shape[0 if node.attr["data_format"].s == b"NCHW" else -1] = -1
-    return ops.Bias(bias.reshape(shape)), context.data(node)
-
-
 Recognizer = Callable[[NodeDef, Context], Recognized | None]
 
 RECOGNIZERS: dict[str, Recognizer] = {
@@ -295,12 +181,12 @@ RECOGNIZERS: dict[str, Recognizer] = {
     **dict.fromkeys(
         ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput"), _convolution
     ),
-    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _batch_norm),
-    **dict.fromkeys(("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg"), _arithmetic),
+    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), batch_norm),
+    **dict.fromkeys(("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg"), arithmetic),
     "Reshape": _reshape,
     "Squeeze": _squeeze,
     "ExpandDims": _expand_dims,
     "Transpose": _transpose,
     "ConcatV2": _concat,
-    "BiasAdd": _bias_add,
+    "BiasAdd": bias_add,
 }

@@ -146,39 +146,36 @@ def _change(change: Change, wording: object) -> str:
     return f"{told(change.before)} -> {told(change.after)}"
 
 
-def _verifications(result: Conversion | Verification, *, verbose: bool) -> Table:
-    table = _grid("", "verified", "error", "original's", "allowed", "SNR", "same arg-max")
+def _verifications(result: Conversion | Verification, *, verbose: bool) -> RenderableType:
+    table = _grid("", "verified", "error", "original's", "allowed", "SNR", "arg-max", "samples")
+    details = []
     for artifact in result.artifacts:
         name = artifact.format if isinstance(result, Conversion) else printable(artifact.path)
         table.add_row(Text(name, style="bold"), *_verification(artifact.verification))
-        if verbose:
-            table.add_row("", *_details(artifact.verification))
-    return table
+        details.append(Text(f"{name}: {_details(artifact.verification)}", style="dim"))
+    return Group(table, *details) if verbose else table
 
 
 def _verification(found: ArtifactVerification) -> list[Text]:
-    verdict = Text("passed", "green") if found.passed else Text("FAILED", "bold red")
     snr = "no noise" if found.snr_db is None else f"{found.snr_db:.0f} dB"
     return [
-        verdict,
+        Text("passed", "green") if found.passed else Text("FAILED", "bold red"),
         Text(number(found.error)),
         Text(number(found.original_error)),
         Text(number(found.tolerance)),
         Text(snr),
-        Text(f"{found.argmax_agreement:.1%} of {found.samples}"),
+        Text(f"{found.argmax_agreement:.1%}"),
+        Text(str(found.samples)),
     ]
 
 
-def _details(found: ArtifactVerification) -> list[str]:
+def _details(found: ArtifactVerification) -> str:
     place = ", ".join(map(str, found.worst_index))
-    return [
-        "",
-        f"max {number(found.max_abs)}",
-        f"rel {number(found.max_rel)}",
-        f"mean {number(found.mean_abs)}",
-        "" if found.ulp_p99 is None else f"{found.ulp_p99:.0f} ulp p99",
-        f"{printable(found.worst_output)}[{place}]",
-    ]
+    ulp = "" if found.ulp_p99 is None else f", 99 % within {found.ulp_p99:,.0f} ulp"
+    return (
+        f"largest difference {number(found.max_abs)} ({number(found.max_rel)} of the range)"
+        f" at {printable(found.worst_output)}[{place}], mean {number(found.mean_abs)}{ulp}"
+    )
 
 
 def _latencies(rows: Sequence[BenchmarkRow]) -> RenderableType:

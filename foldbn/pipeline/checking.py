@@ -1,0 +1,105 @@
+"""`inspect` and `verify`: look, and write nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from foldbn import export, verification
+from foldbn.errors import Unreadable
+from foldbn.pipeline.steps import (
+    Clock,
+    Notify,
+    PathLike,
+    load,
+    load_and_fold,
+    references_for,
+    require_folded,
+    silent,
+)
+from foldbn.results import Inspection, Summary, Verification, VerifiedArtifact
+
+
+def inspect(
+    model: PathLike,
+    *,
+    signature: str | None = None,
+    custom_objects: PathLike | None = None,
+    require_fold: bool = False,
+    notify: Notify = silent,
+) -> Inspection:
+    """Say what would be folded in a model and why not; write nothing.
+
+    Args:
+        model: an .h5 or .keras file or a SavedModel directory, recognised by content.
+        signature: of a SavedModel; default ``serving_default``, or the only one.
+        custom_objects: a Python file that defines a Keras file's own layers; it is run.
+        require_fold: raise if an affine layer would be kept.
+        notify: called with ``("phase", name)`` as each phase begins.
+
+    Raises:
+        Unreadable: there is no model that foldbn knows.
+        Unsupported: it is a model that foldbn cannot load.
+        BadWeights: a weight is NaN or infinite.
+        NotFolded: `require_fold` is not met.
+    """
+    folded = load_and_fold(Path(model), signature, custom_objects, Clock(notify))
+    if require_fold:
+        require_folded(folded.folding)
+    decisions = folded.folding.decisions
+    return Inspection(folded.loaded.source, Summary.of(decisions), decisions)
+
+
+def verify(  # noqa: PLR0913 - every option of the command
+    original: PathLike,
+    exported: Sequence[PathLike],
+    *,
+    signature: str | None = None,
+    custom_objects: PathLike | None = None,
+    samples: PathLike | None = None,
+    seed: int = 0,
+    notify: Notify = silent,
+) -> Verification:
+    """Say whether exported files, by whatever tool, still compute the original model.
+
+    Args:
+        original: an .h5 or .keras file or a SavedModel directory, recognised by content.
+        exported: .onnx and .tflite files.
+        signature: of a SavedModel; default ``serving_default``, or the only one.
+        custom_objects: a Python file that defines a Keras file's own layers; it is run.
+        samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
+        seed: of the generated inputs.
+        notify: called with ``("phase", name)`` as each phase begins.
+
+    Returns:
+        A verdict for each file; `passed` is whether all of them passed.
+
+    Raises:
+        Unreadable: a file is missing or damaged.
+        RuntimeFailed: an exported file cannot be run, or its ports do not fit.
+    """
+    contents = [(Path(path), _read(Path(path))) for path in exported]
+    clock = Clock(notify)
+    with clock.phase("load"):
+        loaded = load(Path(original), signature, custom_objects)
+    with clock.phase("verify"):
+        references = references_for(loaded.original, samples, seed)
+        artifacts = tuple(
+            VerifiedArtifact(
+                str(path),
+                export.format_of(content),
+                verification.verify_artifact(references, content, path.name),
+            )
+            for path, content in contents
+        )
+    passed = all(artifact.verification.passed for artifact in artifacts)
+    return Verification(loaded.source, passed, artifacts)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise Unreadable(f"{str(path)!r} is no file", "give .onnx or .tflite files to verify")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}") from error

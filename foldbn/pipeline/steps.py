@@ -1,0 +1,113 @@
+"""The steps that several functions share, and what they may require of the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from foldbn import verification
+from foldbn.errors import NotFolded, TooSlow, VerificationFailed
+from foldbn.folding import Folding, fold
+from foldbn.frontends import loading, reader, writer
+from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.loading import LoadedModel
+from foldbn.results import ArtifactVerification, BenchmarkRow
+
+Notify = Callable[[str, str], None]
+PathLike = str | Path
+
+
+def silent(_event: str, _detail: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass
+class Clock:
+    """Tells each phase as it begins, and how long each took, in seconds."""
+
+    notify: Notify
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time the block as part of phase `name`."""
+        self.notify("phase", name)
+        start = time.perf_counter()
+        yield
+        spent = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self.seconds[name] = round(spent, 3)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A loaded model, and the same folded."""
+
+    loaded: LoadedModel
+    folding: Folding
+    model: FrozenModel
+
+
+def load(path: Path, signature: str | None, custom_objects: PathLike | None) -> LoadedModel:
+    """Load a model."""
+    return loading.load(path, signature, None if custom_objects is None else Path(custom_objects))
+
+
+def load_and_fold(
+    path: Path, signature: str | None, custom_objects: PathLike | None, clock: Clock
+) -> Folded:
+    """Load a model and fold it."""
+    with clock.phase("load"):
+        loaded = load(path, signature, custom_objects)
+    with clock.phase("fold"):
+        reading = reader.read(loaded.simplified, loaded.shapes)
+        folding = fold(reading.graph)
+        model = writer.write(loaded.simplified, reading, folding.graph)
+    return Folded(loaded, folding, model)
+
+
+def references_for(
+    original: FrozenModel, samples: PathLike | None, seed: int
+) -> list[verification.Reference]:
+    """Evaluate the original on generated samples, and on the user's where there are any."""
+    sets = [verification.generate_samples(original.inputs, seed)]
+    if samples is not None:
+        sets.append(verification.load_samples(Path(samples), original.inputs))
+    return [verification.make_reference(original, each) for each in sets]
+
+
+def require_equal(verdict: ArtifactVerification, name: str) -> None:
+    """Raise VerificationFailed unless file `name` passed."""
+    if not verdict.passed:
+        raise VerificationFailed(
+            f"{name}: outputs differ: {verdict.worst_output!r} by {told(verdict.error)},"
+            f" rounding allows {told(verdict.tolerance)}",
+            "nothing was written: this is a bug in foldbn or in the exporter, please report it",
+        )
+
+
+def told(number: float | None) -> str:
+    """Return a distance in words: None stands for one that is no number."""
+    return "NaN or infinity" if number is None else f"{number:.1e}"
+
+
+def require_folded(folding: Folding) -> None:
+    """Raise NotFolded if an affine layer is kept."""
+    if kept := [d for d in folding.decisions if d.outcome == "kept"]:
+        raise NotFolded(
+            f"{len(kept)} of {len(folding.decisions)} affine layers stay, the first is"
+            f" {kept[0].layer!r}: {kept[0].reason}",
+            "foldbn inspect tells all of them",
+        )
+
+
+def require_speedup(rows: Sequence[BenchmarkRow], least: float | None) -> None:
+    """Raise TooSlow if a measured speedup is below `least`; an inconclusive one is not."""
+    for row in rows:
+        if least is not None and row.verdict != "inconclusive" and row.speedup < least:
+            raise TooSlow(
+                f"{row.format} on {row.provider}: speedup {row.speedup:.3f} is below {least:.3f}",
+                "--min-speedup sets the bar",
+            )
