@@ -26,7 +26,7 @@ TRAINED = {
     "bn_no_scale": (".h5",),
     "bn_no_center": (".h5",),
 }
-AFFINE_LAYERS = {"activations": 7, "cnn_bn_before": 7, "cnn_bn_after": 5} | dict.fromkeys(
+AFFINE_LAYERS = {"activations": 7, "cnn_bn_before": 6, "cnn_bn_after": 5} | dict.fromkeys(
     ("mlp_bn_after", "mlp_bn_before", "transfer", "transfer_nested"), 3
 )
 AXIS_12 = "legacy/tf215/g_bn_axis12.savedmodel"
@@ -46,6 +46,16 @@ CASES += [Case("randomised", "mlp_bn_after", ending) for ending in (".keras", "_
 CASES += [Case("foreign_models", AXIS_12, "")]
 
 
+def _only(**wanted: str):
+    """Run a test on those networks alone that have the wanted folder or stem."""
+    cases = [c for c in CASES if all(getattr(c, key) == value for key, value in wanted.items())]
+    return pytest.mark.parametrize("network", cases, indirect=True, ids=_name)
+
+
+def _name(case: Case) -> str:
+    return f"{case.folder}-{case.stem}{case.ending}"
+
+
 class Network(NamedTuple):
     """A network on its way, with the images it was made for where there are any."""
 
@@ -54,7 +64,7 @@ class Network(NamedTuple):
     references: list[verification.Reference]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}{case[2]}")
+@pytest.fixture(scope="module", params=CASES, ids=_name)
 def network(request, samples) -> Network:
     """Load and fold one network, and evaluate it on generated inputs and on real images."""
     case = request.param
@@ -161,10 +171,9 @@ def test_takers(network):
     assert found == expected.get(network.case.stem, found)
 
 
+@_only(folder="networks")
 def test_original_outputs(network, samples):
     """The frozen graph gives the outputs that Keras gave when the network was trained."""
-    if network.case.folder != "networks":
-        pytest.skip("outputs are stored for trained networks only")
     original = network.journey.loaded.original
     (inputs,), (outputs,) = original.inputs, original.outputs
     images = samples["images"].reshape(-1, *inputs.shape[1:])
@@ -183,10 +192,9 @@ def test_export(network, kind):
     assert verdict.passed, verdict
 
 
+@_only(stem="mlp_bn_after")
 def test_onnx_of_mlp_bn_after(network):
     """Nothing of the normalization is left between three matrix products and their biases."""
-    if network.case.stem != "mlp_bn_after":
-        pytest.skip("counts the ops of mlp_bn_after")
     counted = export.statistics_of(export.export(network.journey.model, "onnx", None, 18)).ops
     assert "Mul" not in counted
     assert "BatchNormalization" not in counted
@@ -195,18 +203,16 @@ def test_onnx_of_mlp_bn_after(network):
     assert counted.get("MatMul", 0) + counted.get("Gemm", 0) == 3
 
 
+@_only(stem="mlp_bn_after")
 def test_tflite_of_mlp_bn_after(network):
     """TFLite has one fully connected op for each dense layer, with bias and activation in it."""
-    if network.case.stem != "mlp_bn_after":
-        pytest.skip("counts the ops of mlp_bn_after")
     counted = export.statistics_of(export.export(network.journey.model, "tflite", None, 18)).ops
     assert counted == {"FULLY_CONNECTED": 3, "RESHAPE": 1, "SOFTMAX": 1}
 
 
+@_only(stem="mlp_bn_after")
 def test_nothing_is_rounded_before_it_is_folded(network):
     """Weights that folding makes are kept in float64 beside the float32 that is exported."""
-    if network.case.stem != "mlp_bn_after":
-        pytest.skip("looks at the kernels of mlp_bn_after")
     kernels = {k: v for k, v in network.journey.model.exact.items() if k.endswith("/kernel")}
     assert kernels
     assert all(value.dtype == np.float64 for value in kernels.values())

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from foldbn.errors import UsageError
 from foldbn.export.onnx_file import DEFAULT_OPSET, sign, to_onnx
 from foldbn.export.statistics import GraphStatistics, format_of, statistics_of
 from foldbn.export.tflite_file import to_tflite
@@ -30,13 +31,18 @@ def export(model: FrozenModel, kind: Format, batch_size: BatchSize, opset: int) 
     Args:
         model: to be exported.
         kind: which format.
-        batch_size: leading axis; None is dynamic for ONNX and 1 for TFLite.
+        batch_size: leading axis; None is the model's own where it fixes it, otherwise dynamic for
+            ONNX and 1 for TFLite.
         opset: of an ONNX file.
 
     Raises:
         ConversionFailed: the exporter refuses.
+        UsageError: the model itself fixes its batch axis, to another length.
     """
-    fixed = batch_size if isinstance(batch_size, int) else None
+    own = model.batch_size
+    if own is not None and batch_size not in (None, own):
+        raise UsageError(f"the model fixes its batch axis to {own}; it cannot be {batch_size}")
+    fixed = batch_size if isinstance(batch_size, int) else own
     if kind == "onnx":
         return to_onnx(model, batch_size=fixed, opset=opset)
-    return to_tflite(model, batch_size=1 if batch_size is None else fixed)
+    return to_tflite(model, batch_size=1 if fixed is None and batch_size is None else fixed)

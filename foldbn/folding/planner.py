@@ -31,9 +31,22 @@ def fold(original: Graph) -> Folding:
     constants inside an activation: it is folded where it can be, and not reported.
     """
     graph = original.copy()
-    affine = [node for node in original if isinstance(node.op, ops.AffineOp)]
-    decisions = [(node, _decide(graph, graph[node.name])) for node in affine]
-    return Folding(graph, tuple(decision for node, decision in decisions if node.kind))
+    decisions: dict[str, Decision] = {}
+    for node in original:
+        if isinstance(node.op, ops.AffineOp):
+            decisions[node.name] = _decide(graph, graph[node.name])
+            _reconsider(graph, decisions)
+    return Folding(graph, tuple(d for name, d in decisions.items() if original[name].kind))
+
+
+def _reconsider(graph: Graph, decisions: dict[str, Decision]) -> None:
+    """Try kept layers again that the latest one has merged into: their map is another now."""
+    *_, latest = decisions.values()
+    if latest.outcome != "merged":
+        return
+    for name, earlier in decisions.items():
+        if earlier.outcome == "kept" and earlier.layer in latest.into:
+            decisions[name] = _decide(graph, graph[name])
 
 
 def _decide(graph: Graph, node: Node) -> Decision:

@@ -29,6 +29,14 @@ class Journey:
     absorbed: list[str] = field(default_factory=list)
     crossed: list[str] = field(default_factory=list)
 
+    def note(self, node: Node, outcome: Absorbs | Passes) -> None:
+        """Add one step; an op that is the same afterwards has taken nothing."""
+        self.edits[node.name] = outcome.op
+        if isinstance(outcome, Passes):
+            self.crossed.append(node.name)
+        elif outcome.op is not node.op:
+            self.absorbed.append(node.name)
+
 
 @dataclass(frozen=True)
 class Stuck:
@@ -47,17 +55,12 @@ def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
             return stuck
         if node.name not in waiting:
             continue
-        maps = waiting.at(node)
-        match forward(node.op, maps):
-            case Blocks(reason):
-                return Stuck(f"at {_place(node)}, {reason}")
-            case Absorbs(op):
-                journey.edits[node.name] = op
-                journey.absorbed.append(node.name)
-            case Passes(op, (Affine() as moved,)):
-                journey.edits[node.name] = op
-                journey.crossed.append(node.name)
-                stuck = _spread(graph, waiting, node.output, moved)
+        outcome = forward(node.op, waiting.at(node))
+        if isinstance(outcome, Blocks):
+            return Stuck(f"at {_place(node)}, {outcome.reason}")
+        journey.note(node, outcome)
+        if isinstance(outcome, Passes):
+            stuck = _spread(graph, waiting, node.output, outcome.maps[0])
     return journey if stuck is None else stuck
 
 
@@ -71,19 +74,13 @@ def travel_backward(graph: Graph, start: Node) -> Journey | Stuck:
             continue
         wanted.difference_update(node.outputs)
         outcome = _ask_backward(graph, waiting, node)
-        match outcome:
-            case Stuck():
-                return outcome
-            case Absorbs(op):
-                journey.edits[node.name] = op
-                journey.absorbed.append(node.name)
-            case Passes(op, maps):
-                journey.edits[node.name] = op
-                journey.crossed.append(node.name)
-                for port, moved in enumerate(maps):
-                    if moved is not None and not moved.is_identity:
-                        waiting.put(Edge(node.name, port), moved)
-                        wanted.add(node.inputs[port])
+        if isinstance(outcome, Stuck):
+            return outcome
+        journey.note(node, outcome)
+        for port, moved in enumerate(outcome.maps if isinstance(outcome, Passes) else ()):
+            if moved is not None and not moved.is_identity:
+                waiting.put(Edge(node.name, port), moved)
+                wanted.add(node.inputs[port])
     if wanted:
         return Stuck("no layer stands before it, only the model's input")
     return journey
@@ -122,12 +119,12 @@ class _Waiting:
         return self._maps.get(edge.node, {}).get(edge.port)
 
 
-def _spread(graph: Graph, waiting: _Waiting, tensor: str, affine: Affine) -> Stuck | None:
+def _spread(graph: Graph, waiting: _Waiting, tensor: str, affine: Affine | None) -> Stuck | None:
     """Put `affine` on every edge that reads `tensor`."""
+    if affine is None or affine.is_identity:
+        return None
     if graph.is_output(tensor):
         return Stuck("an output of the model comes next, which must stay as it is")
-    if affine.is_identity:
-        return None
     for edge in graph.readers(tensor):
         waiting.put(edge, affine)
     return None
@@ -137,7 +134,7 @@ def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
     """Return the map that every reader of the output of `node` wants applied to it."""
     tensor = node.output
     if graph.is_output(tensor):
-        return Stuck("its input is also an output of the model")
+        return Stuck(f"the output of {_place(node)} is also an output of the model")
     wanted: list[Affine] = []
     for edge in graph.readers(tensor):
         reader = graph[edge.node]

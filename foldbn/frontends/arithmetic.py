@@ -47,7 +47,7 @@ def arithmetic(node: NodeDef, context: Context) -> Recognized | None:
         return None
     values = constant.reshape(constant.shape[-len(sample) :] if sample else ())
     pair = _scale_and_shift(node.op, values, flipped=flipped)
-    return None if pair is None else (ops.AffineOp(Affine.of(*pair, len(sample))), data)
+    return None if pair is None else (ops.AffineOp(Affine.of(*pair, len(sample)).compact()), data)
 
 
 def _scale_and_shift(

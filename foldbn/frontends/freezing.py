@@ -33,6 +33,8 @@ def freeze(
         if tensor.dtype.name in ("variant", "resource", "string"):
             raise Unsupported(f"{tensor.name!r} is a {tensor.dtype.name} tensor, not numbers")
     graph_def = frozen.graph.as_graph_def()
+    if not frozen.inputs:
+        raise Unsupported("the model has no inputs")
     names = unique_names([*input_names, *output_names])
     inputs = [
         _port(name, tensor.op.name, tensor)
@@ -62,8 +64,11 @@ def unique_names(names: list[str]) -> list[str]:
 
 
 def _port(name: str, node: str, tensor: Any) -> Port:
-    if tensor.shape.rank is None:
-        raise Unsupported(f"the shape of {name!r} is not known")
+    if not tensor.shape.rank:
+        raise Unsupported(
+            f"{name!r} has no batch axis: its shape is {tensor.shape}",
+            "foldbn takes models whose inputs and outputs have the batch as their first axis",
+        )
     return Port(name, node, tuple(tensor.shape.as_list()), tensor.dtype.name)
 
 

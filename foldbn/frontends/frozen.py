@@ -68,6 +68,11 @@ class FrozenModel:
     layers: Layers = field(default_factory=Layers)
     exact: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    @property
+    def batch_size(self) -> int | None:
+        """The leading axis of the inputs where the model itself fixes it, otherwise None."""
+        return self.inputs[0].shape[0]
+
     def with_batch_size(self, batch_size: int | None) -> FrozenModel:
         """Return the model with inputs of a fixed leading axis, or a dynamic one for None."""
         graph_def = type(self.graph_def)()

@@ -133,7 +133,7 @@ def convert(  # noqa: PLR0913 - every option of the command
                         format=kind,
                         providers=providers,
                         threads=threads,
-                        batch_size=batch_size if isinstance(batch_size, int) else 1,
+                        batch_size=batch_size if isinstance(batch_size, int) else None,
                         seed=seed,
                     )
         require_speedup(rows, min_speedup)

@@ -45,9 +45,8 @@ def concat_forward(op: ops.Concat, maps: Maps) -> Outcome:
     rank = next(each.rank for each in maps if each is not None)
     plain = Affine(np.ones((1,) * rank), np.zeros((1,) * rank))
     each = [plain if one is None else one for one in maps]
-    return Passes(
-        op, (Affine(_glue([a.scale for a in each], op), _glue([a.shift for a in each], op)),)
-    )
+    joined = Affine(_glue([a.scale for a in each], op), _glue([a.shift for a in each], op))
+    return Passes(op, (joined.compact(),))
 
 
 def _split(part: Array, op: ops.Concat) -> list[Array]:

@@ -1,8 +1,9 @@
 """Prove that outputs are numerically equal: the algebra in float64, rounding per runtime."""
 
 from foldbn.verification.algebra import Reference, check_algebra, make_reference
+from foldbn.verification.batches import Samples
 from foldbn.verification.rounding import verify_artifact
-from foldbn.verification.samples import Samples, generate_samples, load_samples
+from foldbn.verification.samples import generate_samples, load_samples
 
 __all__ = [
     "Reference",

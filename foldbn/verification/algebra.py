@@ -12,8 +12,8 @@ from foldbn.errors import VerificationFailed
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.precision import GraphRunner, widen
 from foldbn.results import Algebra
-from foldbn.verification.metrics import Outputs, distance
-from foldbn.verification.samples import Samples
+from foldbn.verification.batches import Outputs, Samples, run_in_batches
+from foldbn.verification.metrics import distance
 
 TOLERANCE = 1e-9
 
@@ -38,9 +38,15 @@ class Reference:
 def evaluate(model: FrozenModel, samples: Samples) -> Outputs:
     """Return the outputs of a frozen graph for `samples`, by name."""
     runner = GraphRunner(model.graph_def)
-    feed = {port.node: samples[port.name].astype(port.dtype) for port in model.inputs}
-    values = runner.run([port.node for port in model.outputs], feed)
-    return dict(zip((port.name for port in model.outputs), values, strict=True))
+    names = [port.name for port in model.outputs]
+
+    def run(part: Samples) -> Outputs:
+        feed = {port.node: part[port.name].astype(port.dtype) for port in model.inputs}
+        values = runner.run([port.node for port in model.outputs], feed)
+        return dict(zip(names, values, strict=True))
+
+    count = len(next(iter(samples.values())))
+    return run_in_batches(run, samples, (model.batch_size or count,))
 
 
 def make_reference(original: FrozenModel, samples: Samples) -> Reference:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Outputs = dict[str, NDArray[Any]]
+from foldbn.verification.batches import Outputs
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import numpy as np
 from foldbn.errors import RuntimeFailed
 from foldbn.results import ArtifactVerification
 from foldbn.verification.algebra import Reference
+from foldbn.verification.batches import Outputs
 from foldbn.verification.metrics import (
     Distance,
-    Outputs,
     argmax_agreement,
     cosine,
     distance,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
-from foldbn.verification.metrics import Outputs
-from foldbn.verification.samples import Samples
+from foldbn.verification.batches import Outputs, Samples, run_in_batches
 
 Run = Callable[[Samples], Outputs]
 
@@ -43,29 +40,12 @@ class Artifact:
             RuntimeFailed: the runtime refuses.
         """
         count = len(next(iter(samples.values())))
-        pieces = []
-        for start, stop in _batches(count, self.batch_size):
-            part = {name: array[start:stop] for name, array in samples.items()}
-            pieces.append(self._run_padded(part, stop - start))
-        return {name: np.concatenate([piece[name] for piece in pieces]) for name in self.outputs}
-
-    def _run_padded(self, part: Samples, count: int) -> Outputs:
-        missing = (self.batch_size or count) - count
-        if missing:
-            part = {n: np.concatenate([a, a[:1].repeat(missing, 0)]) for n, a in part.items()}
+        sizes = (1, 2, max(count - 3, 1)) if self.batch_size is None else (self.batch_size,)
         try:
-            outputs = self._run(part)
+            return run_in_batches(self._run, samples, sizes)
         except Exception as error:  # both runtimes raise their own
             text = " ".join(str(error).split())
             raise RuntimeFailed(f"the {self.format} file does not run: {text[:300]}") from error
-        return {name: array[:count] for name, array in outputs.items()}
-
-
-def _batches(count: int, size: int | None) -> list[tuple[int, int]]:
-    if size is not None:
-        return [(start, min(start + size, count)) for start in range(0, count, size)]
-    cuts = sorted({0, min(1, count), min(3, count), count})
-    return list(itertools.pairwise(cuts))
 
 
 def load_artifact(content: bytes, name: str) -> Artifact:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from foldbn.errors import BadSamples
 from foldbn.frontends.frozen import Port
-
-Samples = dict[str, NDArray[Any]]
+from foldbn.verification.batches import Samples
 
 _GENERATED = 64
 _FEWEST = 4

@@ -306,7 +306,7 @@ REASONS = {
     ),
     "input is an output": (
         "x[4] -> Dense -> a!; a -> BN -> Sigmoid -> b!",
-        "backward: its input is also an output of the model",
+        "backward: the output of 'dense' (Dense) is also an output of the model",
     ),
     "branches": (
         "x[4] -> Dense -> a; a, a -> Add -> BN -> Sigmoid",

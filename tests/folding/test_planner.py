@@ -69,13 +69,11 @@ def test_shape_reader_stops_no_map():
     assert_equal(sketch, folding.graph)
 
 
-@pytest.mark.xfail(strict=True, reason="the reader of a shape is listed among the takers")
 def test_shape_reader_takes_no_weights():
     """A reader of the shape alone is not told to have taken the map."""
     assert tell(fold(build(SHAPE_READ).graph)) == "bn folded forward into dense"
 
 
-@pytest.mark.xfail(strict=True, reason="a joined map keeps an axis along which it is constant")
 def test_branches_joined_along_an_axis_fold_on():
     """Two branches of one map, joined along the rows, still have one map per channel."""
     model = f"{X} -> BN -> a; a -> MaxPool -> b; a -> AveragePool -> c; b, c -> Concat(0) -> Dense"

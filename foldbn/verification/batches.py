@@ -1,0 +1,39 @@
+"""Run samples in the batches that a model takes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = dict[str, NDArray[Any]]
+Outputs = dict[str, NDArray[Any]]
+
+
+def run_in_batches(
+    run: Callable[[Samples], Outputs], samples: Samples, sizes: tuple[int, ...]
+) -> Outputs:
+    """Return the outputs of `run` for all `samples`, called on batches of `sizes` in turn.
+
+    A batch that the samples do not fill is padded with the first of it, and cut again.
+    """
+    count = len(next(iter(samples.values())))
+    pieces: list[Outputs] = []
+    start = 0
+    for size in itertools.cycle(sizes):
+        if start >= count:
+            break
+        part = {name: array[start : start + size] for name, array in samples.items()}
+        outputs = run({name: _padded(array, size) for name, array in part.items()})
+        own = min(size, count - start)
+        pieces.append({name: array[:own] for name, array in outputs.items()})
+        start += size
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    missing = size - len(array)
+    return np.concatenate([array, array[:1].repeat(missing, 0)]) if missing else array
