@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 from foldbn.errors import ConversionFailed
-from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 
 
 def to_tflite(model: FrozenModel, *, batch_size: int | None = 1) -> bytes:
-    """Return `model` as a TFLite flatbuffer with signature ``serving_default``.
+    """Return `model` as a TFLite flatbuffer with one signature, named as the model's.
 
     Args:
         model: to be exported.
@@ -18,20 +19,29 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1) -> bytes:
     Raises:
         ConversionFailed: the converter refuses.
     """
-    import tensorflow as tf
-
-    sized = model.with_batch_size(batch_size)
-    module = tf.Module()
-    module.serve = _concrete_function(sized)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve], module)
     try:
-        return bytes(converter.convert())
+        return _convert(model.with_batch_size(batch_size))
     except Exception as error:  # the converter raises whatever it stumbles over
         text = " ".join(str(error).split())
         raise ConversionFailed(
             f"TensorFlow's converter cannot export the model to TFLite: {text[:300]}",
             "foldbn convert --to onnx leaves TFLite out",
         ) from error
+
+
+def _convert(model: FrozenModel) -> bytes:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.serve = _concrete_function(model)
+    if model.signature == DEFAULT_SIGNATURE:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve], module)
+        return bytes(converter.convert())
+    # Only by way of a SavedModel does the converter keep a signature's own name.
+    with tempfile.TemporaryDirectory(prefix="foldbn-") as folder:
+        tf.saved_model.save(module, folder, signatures={model.signature: module.serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, [model.signature])
+        return bytes(converter.convert())
 
 
 def _concrete_function(model: FrozenModel) -> Any:

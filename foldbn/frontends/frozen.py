@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+DEFAULT_SIGNATURE = "serving_default"
+
 GraphDef = Any
 NodeDef = Any
 
@@ -59,6 +61,7 @@ class FrozenModel:
         inputs: in the model's order.
         outputs: in the model's order.
         layers: to name nodes as the user knows them.
+        signature: the signature's name, of a SavedModel that has another than the usual.
         exact: float64 values of constants whose float32 value in `graph_def` is rounded.
     """
 
@@ -66,6 +69,7 @@ class FrozenModel:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: Layers = field(default_factory=Layers)
+    signature: str = DEFAULT_SIGNATURE
     exact: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def widen(model: FrozenModel) -> FrozenModel:
         for node in function.node_def:
             _widen_node(node, {})
     inputs, outputs = (tuple(map(_widen_port, ports)) for ports in (model.inputs, model.outputs))
-    return FrozenModel(graph_def, inputs, outputs, model.layers)
+    return replace(model, graph_def=graph_def, inputs=inputs, outputs=outputs, exact={})
 
 
 def _widen_port(port: Port) -> Port:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from foldbn.errors import Unreadable, Unsupported, UsageError
 from foldbn.frontends.freezing import captured_variables, freeze
-from foldbn.frontends.frozen import FrozenModel, Layers
-
-_DEFAULT = "serving_default"
+from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, Layers
 
 
 def load(path: Path, signature: str | None) -> FrozenModel:
@@ -31,7 +30,8 @@ def load(path: Path, signature: str | None) -> FrozenModel:
     except Exception as error:  # whatever a file can make TensorFlow raise
         text = " ".join(str(error).split())
         raise Unreadable(f"TensorFlow cannot load {str(path)!r}: {text[:300]}") from error
-    function = _choose(loaded.signatures, signature, path)
+    name = _choose(loaded.signatures, signature, path)
+    function = loaded.signatures[name]
     _, keywords = function.structured_input_signature
     # The inputs of a signature are keywords, whose order is that of their names.
     order = [tensor.op.name for tensor in function.inputs[: len(keywords)]]
@@ -39,10 +39,11 @@ def load(path: Path, signature: str | None) -> FrozenModel:
     inputs = [by_node.get(node, node) for node in order]
     outputs = sorted(function.structured_outputs)
     # `loaded` owns the variables and must outlive the freezing.
-    return freeze(function, inputs, outputs, _layers(loaded, function))
+    frozen = freeze(function, inputs, outputs, _layers(loaded, function))
+    return replace(frozen, signature=name)
 
 
-def _choose(signatures: Any, wanted: str | None, path: Path) -> Any:
+def _choose(signatures: Any, wanted: str | None, path: Path) -> str:
     names = sorted(signatures)
     listed = ", ".join(repr(name) for name in names)
     if not names:
@@ -53,12 +54,12 @@ def _choose(signatures: Any, wanted: str | None, path: Path) -> Any:
     if wanted is not None:
         if wanted not in names:
             raise UsageError(f"there is no signature {wanted!r}; there are {listed}")
-        return signatures[wanted]
-    if _DEFAULT in names:
-        return signatures[_DEFAULT]
+        return wanted
+    if DEFAULT_SIGNATURE in names:
+        return DEFAULT_SIGNATURE
     if len(names) > 1:
         raise UsageError(f"there are several signatures: {listed}", "choose with --signature")
-    return signatures[names[0]]
+    return str(names[0])
 
 
 def _layers(loaded: Any, function: Any) -> Layers:
