@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,20 @@ class Journey:
 
     @property
     def told(self) -> str:
-        """All decisions in one line."""
-        return tell(self.folding)
+        """All decisions in one line: takers in the order of their names, each crossed layer once.
+
+        A layer of several ops may be crossed by one and take the map in by another: told as its
+        taker alone.
+        """
+        decisions = tuple(
+            replace(
+                each,
+                into=tuple(sorted(each.into)),
+                across=tuple(layer for layer in each.across if layer not in each.into),
+            )
+            for each in self.folding.decisions
+        )
+        return tell(replace(self.folding, decisions=decisions))
 
     @property
     def shown(self) -> str:
@@ -55,8 +67,8 @@ class Journey:
         )
 
     def max_rel(self) -> float:
-        """Return how far the folded graph is off in float64, at the worst of three seeds."""
-        gaps = [verification.check_algebra(self.reference(seed), self.model) for seed in range(3)]
+        """Return how far the folded graph is off in float64, at the worst of two seeds."""
+        gaps = [verification.check_algebra(self.reference(seed), self.model) for seed in (0, 1)]
         assert all(gap.checked and gap.samples for gap in gaps)
         return max(gap.max_rel for gap in gaps)
 

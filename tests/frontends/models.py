@@ -87,14 +87,20 @@ def _two_readers(layers: Any, tensor: Any) -> Any:
     return layers.Add()([layers.Dense(3, name=name)(normed) for name in "ab"])
 
 
-def _constant(operation: Callable[[Any, Any], Any], value: list[float] | float) -> Build:
-    """Return a builder that computes with a constant between an activation and a dense layer."""
+def _constant(operation: Callable[..., Any], value: list[float] | float) -> Build:
+    """Return a builder that computes with a constant between an activation and a dense layer.
+
+    Args:
+        operation: given ``keras.ops``, the tensor and the constant.
+        value: of the constant.
+    """
 
     def build(layers: Any, tensor: Any) -> Any:
+        import keras
         import numpy as np
 
         hidden = layers.Dense(3, activation="tanh", name="before")(tensor)
-        changed = operation(hidden, np.asarray(value, np.float32))
+        changed = operation(keras.ops, hidden, np.asarray(value, np.float32))
         return layers.Dense(2, name="after")(changed)
 
     return build
@@ -126,9 +132,7 @@ MODELS: dict[str, Model] = {
     "norm without shift, conv same": Model(
         chain(norm(center=False), layer("Conv2D", 5, 3, padding="same", **C)), IMAGE, "bn kept"
     ),
-    "grouped conv": Model(
-        chain(layer("Conv2D", 6, 3, groups=2, **C), norm()), IMAGE, AFTER_CONV
-    ),
+    "grouped conv": Model(chain(layer("Conv2D", 6, 3, groups=2, **C), norm()), IMAGE, AFTER_CONV),
     "norm, grouped conv": Model(
         chain(norm(), layer("Conv2D", 6, 3, groups=2, **C)), IMAGE, "bn folded forward into conv"
     ),
@@ -245,9 +249,7 @@ MODELS: dict[str, Model] = {
         "bn folded backward into conv across pool",
     ),
     "global average pooling": Model(
-        chain(
-            layer("Conv2D", 5, 3, **C), layer("GlobalAveragePooling2D", name="pool"), norm()
-        ),
+        chain(layer("Conv2D", 5, 3, **C), layer("GlobalAveragePooling2D", name="pool"), norm()),
         IMAGE,
         "bn folded backward into conv across pool",
     ),
@@ -300,14 +302,15 @@ MODELS: dict[str, Model] = {
 
 ROW = [0.5, -2.0, 1.5]
 ARITHMETIC: dict[str, Build] = {
-    "x * c": _constant(lambda x, c: x * c, ROW),
-    "c * x": _constant(lambda x, c: c * x, ROW),
-    "x + c": _constant(lambda x, c: x + c, ROW),
-    "c + x": _constant(lambda x, c: c + x, ROW),
-    "x - c": _constant(lambda x, c: x - c, ROW),
-    "c - x": _constant(lambda x, c: c - x, ROW),
-    "x / c": _constant(lambda x, c: x / c, ROW),
-    "x / scalar": _constant(lambda x, c: x / c, 255.0),
-    "scalar - x": _constant(lambda x, c: c - x, 1.0),
-    "-x": _constant(lambda x, _: -x, 1.0),
+    "x * c": _constant(lambda ops, x, c: ops.multiply(x, c), ROW),
+    "c * x": _constant(lambda ops, x, c: ops.multiply(c, x), ROW),
+    "x + c": _constant(lambda ops, x, c: ops.add(x, c), ROW),
+    "c + x": _constant(lambda ops, x, c: ops.add(c, x), ROW),
+    "x + scalar": _constant(lambda ops, x, c: ops.add(x, c), 2.5),
+    "x - c": _constant(lambda ops, x, c: ops.subtract(x, c), ROW),
+    "c - x": _constant(lambda ops, x, c: ops.subtract(c, x), ROW),
+    "x / c": _constant(lambda ops, x, c: ops.divide(x, c), ROW),
+    "x / scalar": _constant(lambda ops, x, c: ops.divide(x, c), 255.0),
+    "scalar - x": _constant(lambda ops, x, c: ops.subtract(c, x), 1.0),
+    "-x": _constant(lambda ops, x, _: ops.negative(x), 1.0),
 }

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from foldbn.errors import ConversionFailed
+from foldbn.frontends.frozen import tensor_name
 from tests import journeys
 from tests.frontends.models import MODELS, make
 from tests.journeys import randomise
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", ["conv valid", "depthwise multiplier", "transposed", "dense rank 3", "conv 1d", "prelu"]
+)
 def test_attributes(name):
     """Every node has the attributes of its op and no others."""
     from tensorflow.python.framework import op_def_registry
@@ -53,8 +56,10 @@ def test_a_layer_without_bias_gets_one():
 def test_unfolded_nodes_stay_as_they_were():
     """Where nothing folds the graph is written back node by node."""
     journey = journeys.of_keras(randomise(make(MODELS["sigmoid on both sides"])))
-    before = {node.name: node for node in journey.loaded.simplified.graph_def.node}
-    after = {node.name: node for node in journey.model.graph_def.node}
+    before, after = (
+        {(node.name, node.op): [tensor_name(source) for source in node.input] for node in nodes}
+        for nodes in (journey.loaded.simplified.graph_def.node, journey.model.graph_def.node)
+    )
     assert after == before
 
 
@@ -86,5 +91,8 @@ def test_overflow():
     model = randomise(make(MODELS["dense"]), scales="positive")
     model.get_layer("dense").kernel.assign(np.full((5, 3), 1e30))
     model.get_layer("bn").gamma.assign(np.full(3, 1e20))
-    with np.errstate(over="ignore"), pytest.raises(ConversionFailed, match="'dense"):
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(ConversionFailed, match=r"dense.*kernel.*more than float32 holds"),
+    ):
         journeys.of_keras(model)
