@@ -126,9 +126,7 @@ MODELS: dict[str, Model] = {
     "norm without shift, conv same": Model(
         chain(norm(center=False), layer("Conv2D", 5, 3, padding="same", **C)), IMAGE, "bn kept"
     ),
-    "grouped conv": Model(
-        chain(layer("Conv2D", 6, 3, groups=2, **C), norm()), IMAGE, AFTER_CONV
-    ),
+    "grouped conv": Model(chain(layer("Conv2D", 6, 3, groups=2, **C), norm()), IMAGE, AFTER_CONV),
     "norm, grouped conv": Model(
         chain(norm(), layer("Conv2D", 6, 3, groups=2, **C)), IMAGE, "bn folded forward into conv"
     ),
@@ -245,9 +243,7 @@ MODELS: dict[str, Model] = {
         "bn folded backward into conv across pool",
     ),
     "global average pooling": Model(
-        chain(
-            layer("Conv2D", 5, 3, **C), layer("GlobalAveragePooling2D", name="pool"), norm()
-        ),
+        chain(layer("Conv2D", 5, 3, **C), layer("GlobalAveragePooling2D", name="pool"), norm()),
         IMAGE,
         "bn folded backward into conv across pool",
     ),
