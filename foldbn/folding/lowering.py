@@ -13,32 +13,40 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foldbn import ops
+from foldbn.affine import Affine
+from foldbn.folding.travel import affine_of
 from foldbn.graph import Graph, Node
+from foldbn.ops import Size
 from foldbn.results import Decision
 
 
 def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
-    """Lower a kept affine layer in `graph` where it has a cheaper form, and tell it."""
-    lowered = _as_depthwise(node)
-    if lowered is None:
+    """Give a kept affine layer its cheapest form in `graph`, and tell it.
+
+    A scale alone or a shift alone is one op already.
+    """
+    affine = affine_of(node)
+    if not (affine.has_scale and affine.has_shift):
+        return _lowered(decision, f"one {'multiplication' if affine.has_scale else 'addition'}")
+    depthwise = _as_depthwise(affine, node.sample)
+    if depthwise is None:
         return decision
-    graph.replace(node.name, lowered)
-    return replace(
-        decision,
-        outcome="lowered",
-        reason=f"{decision.reason}; left as one depthwise convolution with a window of one",
-    )
+    graph.replace(node.name, depthwise)
+    return _lowered(decision, "one depthwise convolution with a window of one")
 
 
-def _as_depthwise(node: Node) -> ops.DepthwiseConv | None:
-    """Return the op as a depthwise convolution, or None where it is no map per last axis."""
-    if not isinstance(node.op, ops.AffineOp) or node.sample is None or len(node.sample) != 3:
+def _lowered(decision: Decision, form: str) -> Decision:
+    return replace(decision, outcome="lowered", reason=f"{decision.reason}; left as {form}")
+
+
+def _as_depthwise(affine: Affine, sample: Size | None) -> ops.DepthwiseConv | None:
+    """Return a map as a depthwise convolution, or None where it is no map per last axis."""
+    if sample is None or len(sample) != 3:
         return None
-    *spatial, channels = node.sample
-    affine = node.op.affine.compact()
-    if channels is None or affine.varies_along((0, 1)):
+    *spatial, channels = sample
+    if channels is None or affine.compact().varies_along((0, 1)):
         return None
-    scale, shift = affine.expand((1, 1, channels))
+    scale, shift = affine.compact().expand((1, 1, channels))
     return ops.DepthwiseConv(
         kernel=scale.reshape(1, 1, channels, 1),
         bias=shift.ravel(),

@@ -154,12 +154,12 @@ FOLDS = {
     "a tensor further on is a model output": (
         "x[4] -> Sigmoid -> BN(scale) -> ReLU -> a!; a -> Dense -> b!",
         "Sigmoid -> BN -> ReLU -> Dense",
-        "bn kept",
+        "bn lowered",
     ),
     "a tensor further back is a model output": (
         "x[4] -> Dense -> a!; a -> ReLU -> BN(scale) -> Sigmoid -> b!",
         "Dense -> ReLU -> BN -> Sigmoid",
-        "bn kept",
+        "bn lowered",
     ),
     "residual Add, backward": (
         f"{X} -> Conv(same) -> a; {X} -> Conv(same 1x1) -> b; a, b -> Add -> BN -> Sigmoid",

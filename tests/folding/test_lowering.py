@@ -29,6 +29,18 @@ def test_reason_says_what_is_left():
     assert decision.reason.endswith("one depthwise convolution with a window of one")
 
 
+@pytest.mark.parametrize(("part", "form"), [("scale", "multiplication"), ("shift", "addition")])
+@pytest.mark.parametrize("shape", ["4", "5x4x3"])
+def test_one_op_already(part, form, shape):
+    """A scale alone and a shift alone are one op as they are."""
+    sketch = build(f"x[{shape}] -> Sigmoid -> BN({part}) -> Sigmoid")
+    folding = fold(sketch.graph)
+    assert show(folding.graph) == "Sigmoid -> BN -> Sigmoid"
+    (decision,) = folding.decisions
+    assert decision.outcome == "lowered"
+    assert decision.reason.endswith(f"left as one {form}")
+
+
 @pytest.mark.parametrize(
     "text",
     [
