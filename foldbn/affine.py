@@ -92,6 +92,10 @@ class Affine:
                 parts = tuple(firsts)
         return Affine(*parts)
 
+    def expand(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """Return `scale` and `shift`, both of `shape`."""
+        return np.broadcast_to(self.scale, shape), np.broadcast_to(self.shift, shape)
+
     def varies_along(self, axes: tuple[int, ...]) -> bool:
         """Whether the map has more than one value along any of `axes` of the sample."""
         return any(self.shape[axis] != 1 for axis in axes)

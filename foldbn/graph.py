@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from foldbn.ops import Op
+from foldbn.ops import Op, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,7 @@ class Node:
         outputs: the tensors it writes; every op but Opaque writes one.
         layer: name of the model's layer that it belongs to.
         kind: class of that layer, like ``BatchNormalization``.
+        sample: shape of one sample of its first output, None where it is not known.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Node:
     outputs: tuple[str, ...]
     layer: str
     kind: str = ""
+    sample: Size | None = None
 
     @property
     def output(self) -> str:

@@ -70,7 +70,8 @@ def build(text: str) -> Sketch:
             for each, result in zip(written, results if many else (results,), strict=True):
                 shapes[each] = result.shape[1:]
             kind = "BatchNormalization" if op_name == "BN" else op_name
-            nodes[name] = Node(name, op, tuple(sources), written, name, kind)
+            sample = shapes[written[0]]
+            nodes[name] = Node(name, op, tuple(sources), written, name, kind, sample)
             sources = [written[0]]
         tensor = sources[0]
     return Sketch(Graph(nodes.values(), outputs or [tensor]), inputs)
@@ -116,10 +117,10 @@ def assert_equal(sketch: Sketch, folded: Graph) -> None:
 
 
 def _affine(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.AffineOp:
-    """Make a normalization per last channel, or per ``first`` channel, of positive scale."""
+    """Make a normalization per last channel, the ``first`` or element (``full``), of scale > 0."""
     (shape,) = shapes
     axis = 0 if "first" in words else len(shape) - 1
-    form = [n if i == axis else 1 for i, n in enumerate(shape)]
+    form = [n if i == axis or "full" in words else 1 for i, n in enumerate(shape)]
     scale, shift = 0.5 + rng.random(form), rng.normal(size=form)
     if "identity" in words or "shift" in words:
         scale = np.ones(form)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from foldbn.errors import ConversionFailed
+from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.version import __version__
 
@@ -31,13 +35,15 @@ def to_onnx(
     import onnx
     from tf2onnx import convert
 
+    light = with_placeholders(model.with_batch_size(batch_size))
     try:
         proto, _ = convert.from_graph_def(
-            model.with_batch_size(batch_size).graph_def,
-            input_names=[f"{port.node}:0" for port in model.inputs],
+            light.model.graph_def,
+            input_names=[f"{node}:0" for node in (*(p.node for p in model.inputs), *light.weights)],
             output_names=[f"{port.node}:0" for port in model.outputs],
             opset=opset,
         )
+        _put_weights_in(proto, light.weights)
         _rename_ports(proto.graph, model)
         _name_batch_axis(proto.graph, batch_size)
         proto.graph.name, proto.graph.doc_string = "model", ""
@@ -49,6 +55,41 @@ def to_onnx(
             "foldbn convert --to tflite leaves ONNX out",
         ) from error
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _put_weights_in(proto: Any, weights: dict[str, NDArray[Any]]) -> None:
+    """Turn the inputs that stand for weights into initializers.
+
+    What is computed from weights alone, their transpositions above all, is computed here.
+    """
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    known = {f"{name}:0": value for name, value in weights.items()}
+    fixed = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    opsets = {each.domain: each.version for each in proto.opset_import}
+    kept = []
+    for node in proto.graph.node:
+        sources = [name for name in node.input if name]
+        derived = any(name in known for name in sources)
+        if not derived or not all(name in known or name in fixed for name in sources):
+            kept.append(node)
+            continue
+        values = {name: known.get(name, fixed.get(name)) for name in sources}
+        results: Any = ReferenceEvaluator(node, opsets=opsets).run(None, values)
+        known.update(zip(node.output, results, strict=True))
+    inputs = [value for value in proto.graph.input if value.name not in known]
+    read = {name for node in kept for name in node.input}
+    del proto.graph.node[:], proto.graph.input[:]
+    proto.graph.node.extend(kept)
+    proto.graph.input.extend(inputs)
+    for name, value in known.items():
+        if name in read:
+            tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+            proto.graph.initializer.append(tensor)
+    unread = [t for t in proto.graph.initializer if t.name not in read]
+    for tensor in unread:
+        proto.graph.initializer.remove(tensor)
 
 
 def _rename_ports(graph: Any, model: FrozenModel) -> None:

@@ -6,6 +6,8 @@ import tempfile
 from typing import Any
 
 from foldbn.errors import ConversionFailed
+from foldbn.export.stand_ins import with_splats
+from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 
 
@@ -19,8 +21,10 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1) -> bytes:
     Raises:
         ConversionFailed: the converter refuses.
     """
+    sized = model.with_batch_size(batch_size)
+    light = with_splats(sized)
     try:
-        return _convert(model.with_batch_size(batch_size))
+        return fill(_convert(light.model), light) or _convert(sized)
     except Exception as error:  # the converter raises whatever it stumbles over
         text = " ".join(str(error).split())
         raise ConversionFailed(

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from foldbn import ops
-from foldbn.folding.travel import Journey, Stuck, travel_backward, travel_forward
+from foldbn.folding.lowering import lower
+from foldbn.folding.travel import Journey, Stuck, affine_of, travel_backward, travel_forward
 from foldbn.graph import Graph, Node
 from foldbn.results import Decision, Direction
 
@@ -36,6 +37,9 @@ def fold(original: Graph) -> Folding:
         if isinstance(node.op, ops.AffineOp):
             decisions[node.name] = _decide(graph, graph[node.name])
             _reconsider(graph, decisions)
+    for name, decision in decisions.items():
+        if decision.outcome == "kept":
+            decisions[name] = lower(graph, graph[name], decision)
     return Folding(graph, tuple(d for name, d in decisions.items() if original[name].kind))
 
 
@@ -50,7 +54,7 @@ def _reconsider(graph: Graph, decisions: dict[str, Decision]) -> None:
 
 
 def _decide(graph: Graph, node: Node) -> Decision:
-    if isinstance(node.op, ops.AffineOp) and node.op.affine.is_identity:
+    if affine_of(node).is_identity:
         return _decision(graph, node, Journey(), None)
     back = travel_backward(graph, node)
     if isinstance(back, Journey):

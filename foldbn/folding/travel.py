@@ -48,7 +48,7 @@ class Stuck:
 def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
     """Send the map of affine node `start` through every reader of its output."""
     journey, waiting = Journey(), _Waiting()
-    tensor, affine = start.output, _map_of(start)
+    tensor, affine = start.output, affine_of(start)
     stuck = _spread(graph, waiting, tensor, affine)
     for node in graph:
         if stuck is not None:
@@ -67,7 +67,7 @@ def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
 def travel_backward(graph: Graph, start: Node) -> Journey | Stuck:
     """Send the map of affine node `start` through the producer of its input."""
     journey, waiting = Journey(), _Waiting()
-    waiting.put(Edge(start.name, 0), _map_of(start))
+    waiting.put(Edge(start.name, 0), affine_of(start))
     wanted = {start.inputs[0]}
     for node in reversed(list(graph)):
         if wanted.isdisjoint(node.outputs):
@@ -148,7 +148,12 @@ def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
     return wanted[0]
 
 
-def _map_of(node: Node) -> Affine:
+def affine_of(node: Node) -> Affine:
+    """Return the map of an affine node.
+
+    Raises:
+        TypeError: the node is none.
+    """
     if not isinstance(node.op, ops.AffineOp):
         raise TypeError(f"{node.name} is {node.op.title}, not an affine layer")
     return node.op.affine

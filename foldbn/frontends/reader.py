@@ -63,8 +63,16 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
     groups = _join_arithmetic(groups)
     busy = {g.owner.scope for g in groups if not isinstance(g.op, ops.AffineOp | ops.Commuting)}
     nodes = [
-        Node(g.nodes[-1].name, g.op, g.inputs, g.outputs, g.owner.layer, _kind(g, busy))
-        for g in groups
+        Node(
+            name=group.nodes[-1].name,
+            op=group.op,
+            inputs=group.inputs,
+            outputs=group.outputs,
+            layer=group.owner.layer,
+            kind=_kind(group, busy),
+            sample=context.sample(group.outputs[0]),
+        )
+        for group in groups
     ]
     clusters = {group.nodes[-1].name: tuple(group.nodes) for group in groups}
     return Reading(Graph(nodes, [port.node for port in model.outputs]), clusters)

@@ -63,6 +63,8 @@ class _Writer:
         match node.op:
             case op if op is before.op:
                 self.graph_def.node.extend(copies)
+            case ops.DepthwiseConv() as op if isinstance(before.op, ops.AffineOp):
+                self._write_depthwise(node, copies[0], op)
             case ops.Dense() | ops.Conv():
                 self._write_linear(node, copies)
             case ops.AffineOp(affine):
@@ -90,8 +92,25 @@ class _Writer:
         kernel = op.kernel.T if linear.attr[flip].b else op.kernel
         linear.input[1] = self._constant(f"{linear.name}/kernel", kernel, linear)
         self.graph_def.node.append(linear)
-        if op.bias is None:
-            return
+        if op.bias is not None:
+            self._write_bias(node, op, linear)
+
+    def _write_depthwise(self, node: Node, like: NodeDef, op: ops.DepthwiseConv) -> None:
+        """Write an affine layer as a depthwise convolution with a window of one."""
+        (source,) = node.inputs
+        tensor = self._moved.get(source, source)
+        linear = self.graph_def.node.add(
+            name=f"{node.name}/depthwise", op="DepthwiseConv2dNative", input=[tensor, ""]
+        )
+        linear.attr["T"].CopyFrom(like.attr["T"])
+        linear.attr["strides"].list.i.extend([1, 1, 1, 1])
+        linear.attr["dilations"].list.i.extend([1, 1, 1, 1])
+        linear.attr["padding"].s = b"VALID"
+        linear.attr["data_format"].s = b"NHWC"
+        linear.input[1] = self._constant(f"{linear.name}/kernel", op.kernel, linear)
+        self._write_bias(node, op, linear)
+
+    def _write_bias(self, node: Node, op: Any, linear: NodeDef) -> None:
         bias = self._constant(f"{linear.name}/bias", op.bias, linear)
         added = self.graph_def.node.add(
             name=f"{linear.name}/BiasAdd", op="BiasAdd", input=[linear.name, bias]

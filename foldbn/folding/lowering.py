@@ -1,0 +1,56 @@
+"""Write what could not be folded in the form that costs a runtime least.
+
+A map per channel over ``[H, W, C]`` is a depthwise convolution with a window of one:
+
+    y[h, w, c] = x[h, w, c] * scale[c] + shift[c]
+
+onnxruntime keeps it in its blocked layout and fuses the ReLU after it; written as Mul and
+Add it would reorder the layout twice. TFLite runs it as one op with its ReLU fused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from foldbn import ops
+from foldbn.affine import Affine
+from foldbn.folding.travel import affine_of
+from foldbn.graph import Graph, Node
+from foldbn.ops import Size
+from foldbn.results import Decision
+
+
+def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
+    """Give a kept affine layer its cheapest form in `graph`, and tell it.
+
+    A scale alone or a shift alone is one op already.
+    """
+    affine = affine_of(node)
+    if not (affine.has_scale and affine.has_shift):
+        return _lowered(decision, f"one {'multiplication' if affine.has_scale else 'addition'}")
+    depthwise = _as_depthwise(affine, node.sample)
+    if depthwise is None:
+        return decision
+    graph.replace(node.name, depthwise)
+    return _lowered(decision, "one depthwise convolution with a window of one")
+
+
+def _lowered(decision: Decision, form: str) -> Decision:
+    return replace(decision, outcome="lowered", reason=f"{decision.reason}; left as {form}")
+
+
+def _as_depthwise(affine: Affine, sample: Size | None) -> ops.DepthwiseConv | None:
+    """Return a map as a depthwise convolution, or None where it is no map per last axis."""
+    if sample is None or len(sample) != 3:
+        return None
+    *spatial, channels = sample
+    if channels is None or affine.compact().varies_along((0, 1)):
+        return None
+    scale, shift = affine.compact().expand((1, 1, channels))
+    return ops.DepthwiseConv(
+        kernel=scale.reshape(1, 1, channels, 1),
+        bias=shift.ravel(),
+        strides=(1, 1),
+        dilations=(1, 1),
+        input_size=tuple(spatial),
+    )

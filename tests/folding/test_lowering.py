@@ -1,0 +1,66 @@
+"""What is left gets the form that costs a runtime least, and computes the same."""
+
+import numpy as np
+import pytest
+
+from foldbn import ops
+from foldbn.affine import Affine
+from foldbn.folding import fold
+from foldbn.graph import Graph, Node
+from tests.graphs import assert_equal, build, show, tell
+
+WALLS = "x[5x4x3] -> Sigmoid -> BN{} -> Sigmoid"
+
+
+@pytest.mark.parametrize("kind", ["", "(negative)", "(dead)", "(same)"])
+def test_map_per_channel(kind):
+    """Between two walls, a map per channel of a feature map becomes a depthwise convolution."""
+    sketch = build(WALLS.format(kind))
+    folding = fold(sketch.graph)
+    assert show(folding.graph) == "Sigmoid -> DepthwiseConv -> Sigmoid"
+    assert tell(folding) == "bn lowered"
+    assert_equal(sketch, folding.graph)
+
+
+def test_reason_says_what_is_left():
+    """A lowered layer has the reasons of a kept one, and says what it is now."""
+    (decision,) = fold(build(WALLS.format("")).graph).decisions
+    assert "forward: at 'sigmoid_1' (Sigmoid)" in decision.reason
+    assert decision.reason.endswith("one depthwise convolution with a window of one")
+
+
+@pytest.mark.parametrize(("part", "form"), [("scale", "multiplication"), ("shift", "addition")])
+@pytest.mark.parametrize("shape", ["4", "5x4x3"])
+def test_one_op_already(part, form, shape):
+    """A scale alone and a shift alone are one op as they are."""
+    sketch = build(f"x[{shape}] -> Sigmoid -> BN({part}) -> Sigmoid")
+    folding = fold(sketch.graph)
+    assert show(folding.graph) == "Sigmoid -> BN -> Sigmoid"
+    (decision,) = folding.decisions
+    assert decision.outcome == "lowered"
+    assert decision.reason.endswith(f"left as one {form}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x[4x3] -> Sigmoid -> BN -> Sigmoid",
+        "x[5x4x3] -> Sigmoid -> BN(first) -> Sigmoid",
+        "x[5x4x3] -> Sigmoid -> BN(full) -> Sigmoid",
+    ],
+    ids=["rank two", "another axis", "per element"],
+)
+def test_other_maps_stay(text):
+    """A map that is none per channel of a feature map is kept as it was."""
+    sketch = build(text)
+    folding = fold(sketch.graph)
+    assert tell(folding) == "bn kept"
+    assert_equal(sketch, folding.graph)
+
+
+@pytest.mark.parametrize("sample", [None, (5, 4, None)], ids=["no shape", "no channels"])
+def test_unknown_channels_stay(sample):
+    """Without a known number of channels there is no kernel to make."""
+    op = ops.AffineOp(Affine(np.full((1, 1, 1), 2.0), np.ones((1, 1, 1))))
+    node = Node("bn", op, ("x",), ("y",), "bn", "BatchNormalization", sample)
+    assert tell(fold(Graph([node], ["y"]))) == "bn kept"
