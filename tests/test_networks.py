@@ -192,6 +192,20 @@ def test_export(network, kind):
     assert verdict.passed, verdict
 
 
+def test_tflite_signature(network):
+    """A TFLite file has one signature, under the model's own names."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = network.journey.model
+    content = export.export(model, "tflite", None, export.DEFAULT_OPSET)
+    signatures = Interpreter(model_content=content).get_signature_list()
+    names = {
+        kind: [port.name for port in ports]
+        for kind, ports in (("inputs", model.inputs), ("outputs", model.outputs))
+    }
+    assert signatures == {"serving_default": names}
+
+
 @_only(stem="mlp_bn_after")
 def test_onnx_of_mlp_bn_after(network):
     """Nothing of the normalization is left between three matrix products and their biases."""

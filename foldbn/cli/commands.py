@@ -16,17 +16,20 @@ from foldbn.cli.options import (
     timing_options,
 )
 from foldbn.cli.shell import Shell
+from foldbn.errors import UsageError
 
 
 def _run(command: str, options: dict[str, Any]) -> Any:
     """Split the options of the shell from those of the function, and run it."""
     shell = Shell(
-        json=options.pop("as_json"),
+        json=options.pop("json"),
         quiet=options.pop("quiet"),
         verbose=options.pop("verbose"),
         log_file=options.pop("log_file"),
     )
     options.pop("debug")
+    if "provider" in options:
+        options["providers"] = options.pop("provider")
     return shell.run(command, {name: _plain(value) for name, value in options.items()})
 
 
@@ -34,7 +37,12 @@ def _plain(value: Any) -> Any:
     """Return an option's value as JSON can carry it."""
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
+    if not isinstance(value, Path):
+        return value
+    try:
+        return str(value).encode().decode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the path {str(value)!r} is not valid UTF-8") from error
 
 
 @click.command()

@@ -38,9 +38,10 @@ for _command in (convert, inspect, verify, bench):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    as_json, debug = "--json" in given, "--debug" in given
+    as_json, debug = _asked_for("json", given), _asked_for("debug", given)
     try:
         code = foldbn.main(given, prog_name="foldbn", standalone_mode=False)
     except click.UsageError as error:
@@ -56,10 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         interrupted = Interrupted("interrupted", "nothing was written")
         show_error(interrupted, as_json=as_json)
         sys.exit(interrupted.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone: there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         if debug:
             raise
@@ -67,6 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         show_error(bug, as_json=as_json)
         sys.exit(bug.exit_code)
     sys.exit(code)
+
+
+def _asked_for(flag: str, given: list[str]) -> bool:
+    """Whether a flag is set, by the command line or by the environment."""
+    if f"--{flag}" in given:
+        return True
+    command = next((word for word in given if word in foldbn.commands), "")
+    value = os.environ.get(f"FOLDBN_{command}_{flag}".upper(), "")
+    return value.lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:

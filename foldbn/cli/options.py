@@ -25,7 +25,7 @@ def _together(*options: Option) -> Callable[[F], F]:
 
 
 shell_options = _together(
-    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    click.option("--json", is_flag=True, help="One JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="No progress; only what was written."),
     click.option("-v", "--verbose", is_flag=True, help="Every figure there is."),
     click.option("--debug", is_flag=True, help="Tracebacks of errors."),
@@ -61,7 +61,6 @@ sample_options = _together(
 timing_options = _together(
     click.option(
         "--provider",
-        "providers",
         multiple=True,
         metavar="NAME",
         help="onnxruntime provider to time on: cpu, cuda, tensorrt, openvino, ... or its full"

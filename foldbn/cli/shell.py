@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import click
 
 from foldbn.errors import FoldbnError, UsageError
 
+LOG_HEADER = b"# what foldbn's worker printed\n"
 _PHASES = {
     "load": "loading the model",
     "fold": "folding",
@@ -41,11 +43,20 @@ class Shell:
     def run(self, command: str, arguments: dict[str, Any]) -> Any:
         """Run a command in a worker, telling its progress, and show its result."""
         from foldbn import worker
-        from foldbn.report import document
 
         _check_log_file(self.log_file)
         with self._progress() as on_phase:
             result = worker.run(command, arguments, on_phase=on_phase, log_file=self.log_file)
+        try:
+            self._show(result)
+        except BrokenPipeError:
+            # Whoever read our output has gone; the exit code is still true.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return result
+
+    def _show(self, result: Any) -> None:
+        from foldbn.report import document
+
         if self.json:
             click.echo(document(result))
         elif self.quiet:
@@ -53,7 +64,7 @@ class Shell:
                 click.echo(artifact.path)
         else:
             self._render(result)
-        return result
+        sys.stdout.flush()
 
     def _render(self, result: Any) -> None:
         from rich.console import Console
@@ -81,9 +92,17 @@ class Shell:
 def _check_log_file(path: Path | None) -> None:
     if path is not None:
         try:
-            path.touch()
+            if path.exists() and not _is_log(path):
+                raise UsageError(f"{str(path)!r} exists and is no log", "choose another name")
+            path.write_bytes(LOG_HEADER)
         except OSError as error:
             raise UsageError(f"cannot write the log {str(path)!r}: {error.strerror}") from error
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file is a log of an earlier run: nothing else may be replaced by one."""
+    with path.open("rb") as file:
+        return file.read(len(LOG_HEADER)) == LOG_HEADER
 
 
 def show_error(error: FoldbnError, *, as_json: bool, debug: bool = False) -> None:

@@ -100,11 +100,19 @@ def _rename_ports(graph: Any, model: FrozenModel) -> None:
     names = ports | {
         name: f"{name}_inner" for name in inner & set(ports.values()) if name not in ports
     }
+    _rename(graph, names)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = names.get(value.name, value.name)
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Rename what the nodes read and write, those inside If and Loop too."""
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        value.name = names.get(value.name, value.name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g, names)
 
 
 def _name_batch_axis(graph: Any, batch_size: int | None) -> None:

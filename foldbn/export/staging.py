@@ -12,6 +12,7 @@ from typing import Self
 from foldbn.errors import OutputExists, OutputIsInput, WriteFailed
 
 PREFIX = ".foldbn-"
+_SUFFIXES = ("savedmodel", "saved_model", "tf", "keras", "h5")
 
 
 def plan_targets(
@@ -23,13 +24,14 @@ def plan_targets(
         OutputIsInput: an artefact would replace the model, or land inside it.
         OutputExists: a file is there already, and `overwrite` does not allow to replace it.
     """
-    place = model.resolve()
-    folder = place.parent if output_dir is None else output_dir
-    if place.is_dir() and folder.resolve().is_relative_to(place):
+    # A link is named as the user named it; only the current folder has no name of its own.
+    named = model if model.name else model.resolve()
+    folder = named.parent if output_dir is None else output_dir
+    if model.is_dir() and folder.resolve().is_relative_to(model.resolve()):
         raise OutputIsInput(
             f"the output folder {str(folder)!r} is inside the model", "choose another --output-dir"
         )
-    stem = place.stem if place.is_file() or place.suffix else place.name
+    stem = named.name if model.is_dir() and named.suffix[1:] not in _SUFFIXES else named.stem
     targets = tuple(folder / f"{stem}{suffix}" for suffix in suffixes)
     for target in targets:
         if target.exists() and model.exists() and target.samefile(model):
@@ -46,6 +48,10 @@ def plan_targets(
 class Staging:
     """A hidden folder in the output folder, gone when the block ends.
 
+    Attributes:
+        folder: the hidden folder.
+        made: folders that were made for it, the innermost first.
+
     Whatever ends the block, only what was published remains; an output folder that the block
     made goes too where nothing was published in it.
 
@@ -54,7 +60,7 @@ class Staging:
     """
 
     def __init__(self, output_dir: Path) -> None:
-        self._made = [p for p in (output_dir, *output_dir.parents) if not p.exists()]
+        self.made = [p for p in (output_dir, *output_dir.parents) if not p.exists()]
         try:
             output_dir.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=output_dir))
@@ -108,7 +114,7 @@ class Staging:
                 raise WriteFailed(f"cannot write {str(target)!r}: {error.strerror}") from error
 
     def _remove_made(self) -> None:
-        for folder in self._made:
+        for folder in self.made:
             try:
                 folder.rmdir()
             except OSError:

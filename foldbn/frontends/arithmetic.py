@@ -39,7 +39,7 @@ def arithmetic(node: NodeDef, context: Context) -> Recognized | None:
     data = context.data(node)
     if node.op in ("Add", "AddV2", "AddN") and len(data) == len(node.input):
         return _sum(data, context)
-    if len(data) != 1 or (sample := context.sample(data[0])) is None:
+    if len(data) != 1 or node.op == "AddN" or (sample := context.sample(data[0])) is None:
         return None
     flipped = tensor_name(node.input[0]) != data[0]
     constant = np.ones(()) if node.op == "Neg" else context.constant(node.input[int(not flipped)])
@@ -62,7 +62,8 @@ def _scale_and_shift(
         return (-one, values) if flipped else (one, -values)
     if kind == "Mul":
         return values, zero
-    return None if flipped or not values.all() else (1 / values, zero)
+    divides = kind in ("RealDiv", "Div") and not flipped and values.all()
+    return (1 / values, zero) if divides else None
 
 
 def _fits(constant: NDArray[Any], sample: Shape) -> bool:

@@ -30,7 +30,7 @@ def fold_constants(model: FrozenModel) -> FrozenModel:
     Constants get their float64 value in `exact`, so that nothing is rounded between a
     variable and what is folded from it. Each keeps the layer whose variables it is made of.
     """
-    constant = _constant_nodes(model.graph_def)
+    constant = _constant_nodes(model.graph_def) - {port.node for port in model.outputs}
     origins = _origins(model, constant)
     nodes = {node.name: node for node in model.graph_def.node}
     renamed = {tensor: _stored_in(tensor, nodes) for tensor in _frontier(model, constant)}
@@ -38,16 +38,16 @@ def fold_constants(model: FrozenModel) -> FrozenModel:
     values, exact = _evaluate(model, computed)
     stored = {renamed[tensor]: value for tensor, value in zip(computed, values, strict=True)}
     graph_def = _substitute(model.graph_def, constant, renamed, stored)
-    for tensor, value in zip(computed, exact, strict=True):
-        if value.dtype == np.float64:
-            model.exact[renamed[tensor]] = value
+    wide = zip(computed, exact, strict=True)
+    known = {renamed[tensor]: value for tensor, value in wide if value.dtype == np.float64}
     variables = dict(model.layers.variables)
     for tensor, name in renamed.items():
         if node_of(tensor) in origins:
             variables[name] = origins[node_of(tensor)]
     layers = replace(model.layers, variables=variables)
     keep = tuple(port.node for port in model.outputs)
-    return replace(model, graph_def=prune(graph_def, keep), layers=layers)
+    pruned = prune(graph_def, keep)
+    return replace(model, graph_def=pruned, layers=layers, exact=model.exact | known)
 
 
 def _stored_in(tensor: str, nodes: dict[str, NodeDef]) -> str:

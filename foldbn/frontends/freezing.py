@@ -35,6 +35,9 @@ def freeze(
     graph_def = frozen.graph.as_graph_def()
     if not frozen.inputs:
         raise Unsupported("the model has no inputs")
+    if len({port.shape[:1] and port.shape[0] for port in frozen.inputs}) > 1:
+        shapes = ", ".join(f"{port.name} {port.shape}" for port in frozen.inputs)
+        raise Unsupported(f"the inputs disagree on the batch axis: {shapes}")
     names = unique_names([*input_names, *output_names])
     inputs = [
         _port(name, tensor.op.name, tensor)

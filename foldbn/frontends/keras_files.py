@@ -86,13 +86,17 @@ def freeze_model(model: Any) -> FrozenModel:
             "call it once on data, model.export() it, and give foldbn the SavedModel",
         )
     structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in model.inputs]
+    specs = [tf.TensorSpec(x.shape, x.dtype) for x in model.inputs]
 
     def call(*flat: Any) -> list[Any]:
         outputs = model(keras.tree.pack_sequence_as(structure, list(flat)), training=False)
         return list(keras.tree.flatten(outputs))
 
-    function = tf.function(call, autograph=False).get_concrete_function(*specs)
+    try:
+        function = tf.function(call, autograph=False).get_concrete_function(*specs)
+    except Exception as error:  # whatever a layer can raise when it is called
+        text = " ".join(str(error).split())
+        raise Unsupported(f"{model.name!r} cannot be called at inference: {text[:300]}") from error
     inputs = [tensor._keras_history.operation.name for tensor in model.inputs]
     outputs = [tensor._keras_history.operation.name for tensor in model.outputs]
     return freeze(function, inputs, outputs, _layers(model, function))

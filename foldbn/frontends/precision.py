@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foldbn.errors import Unsupported
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
@@ -150,14 +153,32 @@ class _Builder:
         return name
 
 
+@contextmanager
+def _explained(tf: Any) -> Iterator[None]:
+    """Turn what TensorFlow raises for a graph into an error for a user."""
+    try:
+        yield
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        text = " ".join(str(error).split())
+        raise Unsupported(
+            f"TensorFlow cannot evaluate the model on the CPU in the precision of the proof:"
+            f" {text[:300]}",
+            "if an input has a length of its own choice, give real inputs with --samples",
+        ) from error
+
+
 class GraphRunner:
-    """A session on one GraphDef, with TensorFlow's own rewriting switched off."""
+    """A session on one GraphDef, with TensorFlow's own rewriting switched off.
+
+    Raises:
+        Unsupported: TensorFlow has no CPU kernel for an op, or the inputs do not fit.
+    """
 
     def __init__(self, graph_def: GraphDef) -> None:
         import tensorflow as tf
 
         graph = tf.Graph()
-        with graph.as_default():
+        with graph.as_default(), _explained(tf):
             tf.import_graph_def(graph_def, name="")
         options = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
         options.graph_options.rewrite_options.disable_meta_optimizer = True
@@ -169,7 +190,10 @@ class GraphRunner:
         """Return the values of the tensors `fetch` for the placeholders in `feed`."""
         full = [_full(name) for name in fetch]
         arrays = {f"{name}:0": array for name, array in feed.items()}
-        return list(self._session.run(full, arrays))
+        import tensorflow as tf
+
+        with _explained(tf):
+            return list(self._session.run(full, arrays))
 
     def dtype_of(self, tensor: str) -> str:
         """Return NumPy's name of a tensor's element type."""

@@ -105,9 +105,11 @@ def writer_of(path: Path, kind: Format) -> str | None:
         return f"keras {text}" if text else None
     if kind == "keras-zip":
         with zipfile.ZipFile(path) as archive:
-            if "metadata.json" in archive.namelist():
-                version = json.loads(archive.read("metadata.json")).get("keras_version")
-                return f"keras {version}" if version else None
+            try:
+                version = json.loads(archive.read("metadata.json"))["keras_version"]
+            except (KeyError, TypeError, ValueError, zipfile.BadZipFile):
+                return None
+            return f"keras {version}"
     return None
 
 

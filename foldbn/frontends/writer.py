@@ -74,7 +74,7 @@ class _Writer:
             case ops.Commuting():
                 self._write_alias(node)
             case _:
-                self.graph_def.node.extend(copies)
+                raise TypeError(f"{node.name}: no way to write a changed {node.op.title}")
 
     def _copy(self, node: NodeDef, sources: dict[str, str]) -> NodeDef:
         copy = type(node)()

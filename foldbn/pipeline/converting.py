@@ -111,7 +111,8 @@ def convert(  # noqa: PLR0913 - every option of the command
     rows: list[BenchmarkRow] = []
     staged: dict[Path, Path] = {}
     with Staging(targets[0].parent) as staging:
-        notify("staging", str(staging.folder))
+        for made in (staging.folder, *staging.made):
+            notify("made", str(made))
         for kind, target in zip(formats, targets, strict=True):
             with clock.phase("export"):
                 plain = export.export(folded.loaded.simplified, kind, batch_size, opset)

@@ -72,9 +72,10 @@ def references_for(
     original: FrozenModel, samples: PathLike | None, seed: int
 ) -> list[verification.Reference]:
     """Evaluate the original on generated samples, and on the user's where there are any."""
-    sets = [verification.generate_samples(original.inputs, seed)]
-    if samples is not None:
-        sets.append(verification.load_samples(Path(samples), original.inputs))
+    own = None if samples is None else verification.load_samples(Path(samples), original.inputs)
+    sets = [verification.generate_samples(original.inputs, seed, like=own)]
+    if own is not None:
+        sets.append(own)
     return [verification.make_reference(original, each) for each in sets]
 
 
@@ -104,9 +105,11 @@ def require_folded(folding: Folding) -> None:
 
 
 def require_speedup(rows: Sequence[BenchmarkRow], least: float | None) -> None:
-    """Raise TooSlow if a measured speedup is below `least`; an inconclusive one is not."""
+    """Raise TooSlow if a speedup is below `least` with its whole interval."""
+    if least is None:
+        return
     for row in rows:
-        if least is not None and row.verdict != "inconclusive" and row.speedup < least:
+        if row.verdict != "inconclusive" and row.speedup_ci95[1] < least:
             raise TooSlow(
                 f"{row.format} on {row.provider}: speedup {row.speedup:.3f} is below {least:.3f}",
                 "--min-speedup sets the bar",

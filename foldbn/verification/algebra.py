@@ -7,8 +7,12 @@ A fold that is wrong in any way shows here, for nothing but float64 rounding is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from foldbn.errors import VerificationFailed
+import numpy as np
+from numpy.typing import NDArray
+
+from foldbn.errors import BadSamples, Unsupported, VerificationFailed
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.precision import GraphRunner, widen
 from foldbn.results import Algebra
@@ -26,7 +30,7 @@ class Reference:
         samples: the inputs, by name.
         exact: its outputs in float64, by name.
         single: its outputs in its own precision, by name.
-        depth: how many matrix products and convolutions a sample passes at the most.
+        depth: how many matrix products and convolutions the graph has.
     """
 
     samples: Samples
@@ -50,17 +54,61 @@ def evaluate(model: FrozenModel, samples: Samples) -> Outputs:
 
 
 def make_reference(original: FrozenModel, samples: Samples) -> Reference:
-    """Evaluate the original model in float64 and in its own precision."""
-    return Reference(
-        samples,
-        exact=evaluate(widen(original), samples),
-        single=evaluate(original, samples),
-        depth=_depth(original),
+    """Evaluate the original model in float64 and in its own precision.
+
+    Samples on which the original itself overflows prove nothing and are left out.
+
+    Raises:
+        BadSamples: no sample is left.
+    """
+    exact, single = evaluate(widen(original), samples), evaluate(original, samples)
+    _check_independence(original, samples, exact)
+    count = len(next(iter(samples.values())))
+    good = np.all(
+        [np.isfinite(array).reshape(count, -1).all(axis=1) for array in _floats(exact, single)],
+        axis=0,
     )
+    if not good.any():
+        raise BadSamples(
+            "the original model's outputs are NaN or infinite on every sample",
+            "give inputs that it can compute with --samples",
+        )
+
+    def kept(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {name: array[good] for name, array in arrays.items()}
+
+    return Reference(kept(samples), kept(exact), kept(single), _depth(original))
+
+
+def _check_independence(original: FrozenModel, samples: Samples, exact: Outputs) -> None:
+    """Refuse a model whose output for a sample depends on the batch or on chance."""
+    if original.batch_size is not None:
+        return
+    alone = evaluate(widen(original), {name: array[:1] for name, array in samples.items()})
+    for name, array in exact.items():
+        if not np.allclose(array[:1], alone[name], rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise Unsupported(
+                f"{name!r} of one sample depends on the others in its batch, or on chance",
+                "a BatchNormalization or Dropout runs in training mode: export the model for"
+                " inference",
+            )
+
+
+def _floats(*outputs: Outputs) -> list[NDArray[Any]]:
+    return [array.astype(np.float64) for each in outputs for array in each.values()]
 
 
 def _depth(model: FrozenModel) -> int:
-    products = ("MatMul", "BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum")
+    products = (
+        "MatMul",
+        "BatchMatMulV2",
+        "Conv2D",
+        "Conv3D",
+        "DepthwiseConv2dNative",
+        "Einsum",
+        "BatchMatMulV3",
+        "Conv2DBackpropInput",
+    )
     return max(1, sum(node.op in products for node in model.graph_def.node))
 
 
@@ -79,8 +127,7 @@ def check_algebra(reference: Reference, folded: FrozenModel) -> Algebra:
             raise VerificationFailed(
                 f"the folded graph differs in float64: {name!r} by {gap.max_rel:.1e} of its"
                 f" range, the algebra allows {TOLERANCE:.0e}",
-                "this is a bug in foldbn, or the model's outputs are not finite: nothing was"
-                " written; please report it",
+                "nothing was written: this is a bug in foldbn, please report it",
             )
         worst = max(worst, gap.max_rel)
     return Algebra(checked=True, max_rel=worst, samples=count)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldbn.errors import Unsupported
+
 Samples = dict[str, NDArray[Any]]
 Outputs = dict[str, NDArray[Any]]
 
@@ -19,6 +21,9 @@ def run_in_batches(
     """Return the outputs of `run` for all `samples`, called on batches of `sizes` in turn.
 
     A batch that the samples do not fill is padded with the first of it, and cut again.
+
+    Raises:
+        Unsupported: an output's leading axis is not the batch.
     """
     count = len(next(iter(samples.values())))
     pieces: list[Outputs] = []
@@ -28,6 +33,12 @@ def run_in_batches(
             break
         part = {name: array[start : start + size] for name, array in samples.items()}
         outputs = run({name: _padded(array, size) for name, array in part.items()})
+        for name, array in outputs.items():
+            if array.ndim == 0 or len(array) != size:
+                raise Unsupported(
+                    f"{name!r} has no batch axis: its shape is {array.shape} for a batch of {size}",
+                    "foldbn takes models whose outputs have the batch as their first axis",
+                )
         own = min(size, count - start)
         pieces.append({name: array[:own] for name, array in outputs.items()})
         start += size

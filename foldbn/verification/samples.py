@@ -19,21 +19,28 @@ _MOST_NUMBERS = 2**21
 _UNKNOWN_LENGTH = 32
 
 
-def generate_samples(ports: Sequence[Port], seed: int) -> Samples:
+def generate_samples(ports: Sequence[Port], seed: int, like: Samples | None = None) -> Samples:
     """Return samples for the inputs `ports`, by input name, batch axis first.
 
     Floats are drawn in turn from a standard normal distribution, from [0, 1) and from a
     normal distribution with deviation 3; one sample is all zeros and one all ones.
     Integers are 0 or 1, which every embedding has rows for. Large inputs get fewer samples.
+    Lengths that the model leaves open are those of the samples `like`, or 32.
     """
     rng = np.random.default_rng(seed)
-    shapes = [[n or _UNKNOWN_LENGTH for n in port.shape[1:]] for port in ports]
+    shapes = [_sample_shape(port, like) for port in ports]
     greatest = max(int(np.prod(shape)) for shape in shapes)
     count = int(np.clip(_MOST_NUMBERS // max(greatest, 1), _FEWEST, _GENERATED))
     return {
         port.name: _draw(rng, (count, *shape), port.dtype)
         for port, shape in zip(ports, shapes, strict=True)
     }
+
+
+def _sample_shape(port: Port, like: Samples | None) -> tuple[int, ...]:
+    """Return the port's shape, with unknown lengths as in the user's own samples."""
+    known = like[port.name].shape[1:] if like else [_UNKNOWN_LENGTH] * len(port.shape[1:])
+    return tuple(own or n for own, n in zip(port.shape[1:], known, strict=True))
 
 
 def _draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

@@ -34,16 +34,24 @@ def main() -> None:
 
     function = getattr(pipeline, COMMANDS[job.command].function)
     try:
-        result = function(**job.arguments, notify=notify)
+        result = msgspec.json.encode(function(**job.arguments, notify=notify))
     except FoldbnError as error:
         traceback.print_exc()
         send(failure=Failure(error.id, error.exit_code, error.message, error.hint, _trace()))
     except Exception as error:  # noqa: BLE001 - the last resort: it is told as a bug
         traceback.print_exc()
         fact = f"a bug in foldbn: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        send(failure=Failure(FoldbnError.id, FoldbnError.exit_code, fact, "", _trace()))
+        send(
+            failure=Failure(
+                FoldbnError.id,
+                FoldbnError.exit_code,
+                fact,
+                "please report it; --debug shows where",
+                _trace(),
+            )
+        )
     else:
-        send(result=msgspec.Raw(msgspec.json.encode(result)))
+        send(result=msgspec.Raw(result))
 
 
 def _trace() -> str:

@@ -38,21 +38,21 @@ def run(
         command: ``convert``, ``inspect``, ``verify`` or ``bench``.
         arguments: keyword arguments of the public function of that name.
         on_phase: called with the name of each phase as it begins.
-        log_file: keeps everything the worker prints.
+        log_file: everything the worker prints is added to it.
 
     Raises:
         FoldbnError: as the function raised it; its first note is the worker's traceback.
         WorkerDied: the worker ended without an answer.
     """
-    staging: list[Path] = []
+    made: list[Path] = []
     with _log(log_file) as log, _process(command, arguments, log) as (process, answers):
         try:
             for line in answers:
                 message = msgspec.json.decode(line, type=Message)
                 if message.event == "phase":
                     on_phase(message.detail)
-                elif message.event == "staging":
-                    staging.append(Path(message.detail))
+                elif message.event == "made":
+                    made.append(Path(message.detail))
                 elif message.failure is not None:
                     raise _as_error(message.failure)
                 elif message.result:
@@ -60,8 +60,7 @@ def run(
             raise _died(process.wait(), log_file)
         finally:
             _end(process)
-            for folder in staging:
-                shutil.rmtree(folder, ignore_errors=True)
+            _tidy(made)
 
 
 @contextmanager
@@ -70,7 +69,7 @@ def _log(log_file: Path | None) -> Iterator[IO[bytes]]:
         with tempfile.TemporaryFile() as log:
             yield log
     else:
-        with log_file.open("wb") as log:
+        with log_file.open("ab") as log:
             yield log
 
 
@@ -80,8 +79,9 @@ def _process(
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     ours, theirs = os.pipe()
     with os.fdopen(ours, "rb") as answers:
+        # -P: a module that lies beside the model is none of ours.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "foldbn.worker", str(theirs)],
+            [sys.executable, "-P", "-m", "foldbn.worker", str(theirs)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -101,6 +101,15 @@ def _hand_over(process: subprocess.Popen[bytes], job: bytes) -> None:
         raise TypeError("the worker was started without a pipe to its standard input")
     with process.stdin as stdin:
         stdin.write(job)
+
+
+def _tidy(made: list[Path]) -> None:
+    """Remove the hidden folder that a worker left, and folders made for it if empty."""
+    for folder in made[:1]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in made[1:]:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,473 @@
+"""The real command in a process of its own: streams, exit codes, and how it ends when killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import foldbn
+from foldbn.cli import main
+
+COMMAND = (sys.executable, "-m", "foldbn")
+PATIENCE = 240
+
+
+def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, **environment},
+    )
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Return a strict JSON document; NaN and infinity are errors."""
+
+    def refuse(name: str) -> None:
+        pytest.fail(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def converted(networks, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Return what converting a small network with ``--json`` and a log gives, and the folder."""
+    folder = tmp_path_factory.mktemp("command")
+    options = ("--json", "-o", folder, "--log-file", folder / "worker.log")
+    return run("convert", networks / "bn_axis_1.h5", *options), folder
+
+
+def test_convert_json(converted, networks):
+    """The document has every key that the contract names."""
+    finished, folder = converted
+    assert finished.returncode == 0, finished.stderr
+    document = parsed(finished.stdout)
+    assert document["schema"] == "foldbn.convert/1"
+    assert document["foldbn"] == foldbn.__version__
+    assert set(document) >= {
+        "schema",
+        "foldbn",
+        "source",
+        "summary",
+        "decisions",
+        "artifacts",
+        "verification",
+        "benchmark",
+        "timings_s",
+    }
+    assert set(document["source"]) >= {"path", "format", "sha256", "writer"}
+    assert document["source"]["path"] == str(networks / "bn_axis_1.h5")
+    assert document["source"]["format"] == "keras-h5"
+    assert document["summary"] == {
+        "affine_layers": 1,
+        "folded": 1,
+        "merged": 0,
+        "lowered": 0,
+        "kept": 0,
+    }
+    (decision,) = document["decisions"]
+    assert {key: decision[key] for key in ("layer", "kind", "outcome", "direction", "into")} == {
+        "layer": "batch_normalization",
+        "kind": "BatchNormalization",
+        "outcome": "folded",
+        "direction": "forward",
+        "into": ["dense"],
+    }
+    assert set(decision) >= {"across", "reason"}
+    assert [Path(each["path"]) for each in document["artifacts"]] == [
+        folder / "bn_axis_1.onnx",
+        folder / "bn_axis_1.tflite",
+    ]
+    assert document["verification"]["passed"] is True
+    algebra = document["verification"]["algebra"]
+    assert algebra["checked"] is True
+    assert 0 <= algebra["max_rel"] <= 1e-9
+    assert set(document["timings_s"]) == {"load", "fold", "verify", "export", "bench"}
+
+
+def test_convert_json_of_artefacts(converted):
+    """Each artefact tells its size, its nodes, and how it was proven."""
+    for artifact in parsed(converted[0].stdout)["artifacts"]:
+        assert set(artifact) >= {"format", "path", "bytes", "sha256", "nodes", "ops"}
+        assert set(artifact["nodes"]) == {"before", "after"}
+        assert sum(artifact["ops"].values()) == artifact["nodes"]["after"]
+        verification = artifact["verification"]
+        assert set(verification) >= {
+            "passed",
+            "max_abs",
+            "max_rel",
+            "snr_db",
+            "cosine",
+            "argmax_agreement",
+            "reference",
+            "error",
+            "original_error",
+            "samples",
+        }
+        assert verification["passed"] is True
+        assert verification["reference"] == "float64"
+        assert verification["samples"] >= 1
+
+
+def test_convert_json_of_timings(converted):
+    """Each format has a row that says where and how it was timed."""
+    rows = parsed(converted[0].stdout)["benchmark"]
+    assert {row["format"] for row in rows} == {"onnx", "tflite"}
+    for row in rows:
+        assert set(row) >= {
+            "format",
+            "provider",
+            "threads",
+            "batch_size",
+            "optimization",
+            "original_ms",
+            "folded_ms",
+            "speedup",
+            "speedup_ci95",
+            "verdict",
+        }
+        assert set(row["original_ms"]) >= {"p50", "p95"}
+        assert set(row["folded_ms"]) >= {"p50", "p95"}
+        low, high = row["speedup_ci95"]
+        assert 0 < low <= high
+        assert row["verdict"] in ("faster", "slower", "same", "inconclusive")
+    assert "CPUExecutionProvider" in {row["provider"] for row in rows}
+
+
+def test_progress_is_on_stderr(converted):
+    """One line for each phase and nothing else is on stderr, without a terminal."""
+    lines = converted[0].stderr.splitlines()
+    assert lines
+    assert all(line.startswith("foldbn: ") for line in lines), lines
+    assert lines[0] == "foldbn: loading the model"
+    assert "\x1b" not in converted[0].stderr
+
+
+def test_log_file(converted):
+    """The log keeps what TensorFlow prints; beside it are the two artefacts and nothing else."""
+    _, folder = converted
+    assert (folder / "worker.log").is_file()
+    assert {path.name for path in folder.iterdir()} == {
+        "worker.log",
+        "bn_axis_1.onnx",
+        "bn_axis_1.tflite",
+    }
+
+
+def test_verify(converted, networks):
+    """The command's own artefacts pass."""
+    _, folder = converted
+    files = [folder / f"bn_axis_1.{kind}" for kind in ("onnx", "tflite")]
+    finished = run("verify", networks / "bn_axis_1.h5", *files, "--json")
+    assert finished.returncode == 0, finished.stderr
+    document = parsed(finished.stdout)
+    assert document["schema"] == "foldbn.verify/1"
+    assert document["passed"] is True
+    assert [artifact["format"] for artifact in document["artifacts"]] == ["onnx", "tflite"]
+    assert all(set(each) >= {"path", "verification"} for each in document["artifacts"])
+
+
+def test_verify_fails(converted, networks):
+    """A file of another model does not pass: exit 1, and the text says which."""
+    _, folder = converted
+    file = folder / "bn_axis_1.onnx"
+    finished = run("verify", networks / "bn_axis_last.h5", file, LANG="C", NO_COLOR="1")
+    assert finished.returncode == 1
+    assert "bn_axis_1.onnx" in finished.stdout
+    assert "Traceback" not in finished.stderr
+    assert "\x1b" not in finished.stdout + finished.stderr
+
+
+def test_bench(converted):
+    """Files of both formats are timed side by side."""
+    _, folder = converted
+    files = [folder / f"bn_axis_1.{kind}" for kind in ("onnx", "tflite")]
+    finished = run("bench", *files, "--json", "--provider", "cpu")
+    assert finished.returncode == 0, finished.stderr
+    document = parsed(finished.stdout)
+    assert document["schema"] == "foldbn.bench/1"
+    (row,) = document["benchmark"]
+    assert row["format"] == "tflite"
+    assert row["speedup"] > 0
+
+
+def test_environment_variable(networks, tmp_path):
+    """An option may stand in the environment; ``--quiet`` prints the paths alone."""
+    finished = run(
+        "convert",
+        networks / "bn_axis_1.h5",
+        "--quiet",
+        FOLDBN_CONVERT_OUTPUT_DIR=str(tmp_path / "out"),
+        FOLDBN_CONVERT_BENCH="0",
+    )
+    assert finished.returncode == 0, finished.stderr
+    paths = [tmp_path / "out" / f"bn_axis_1.{kind}" for kind in ("onnx", "tflite")]
+    assert finished.stdout.splitlines() == [str(path) for path in paths]
+    assert all(path.is_file() for path in paths)
+    assert finished.stderr == ""
+
+
+def test_error_document(tmp_path):
+    """Under ``--json`` an error is a document on stdout with its id, exit code and hint."""
+    finished = run("inspect", tmp_path / "missing.h5", "--json")
+    assert finished.returncode == 3
+    document = parsed(finished.stdout)
+    assert document["schema"] == "foldbn.error/1"
+    assert set(document["error"]) == {"id", "exit_code", "message", "hint"}
+    assert document["error"]["id"] == "FBN031"
+    assert document["error"]["exit_code"] == 3
+    assert "missing.h5" in document["error"]["message"]
+
+
+def test_missing_provider(networks, tmp_path):
+    """A provider that is not there is exit 4, and the message lists those that are."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    finished = run(
+        "convert", networks / "bn_axis_1.h5", "-o", tmp_path / "out", "--provider", "cuda"
+    )
+    assert finished.returncode == 4
+    assert "CUDAExecutionProvider" in finished.stderr
+    assert "CPUExecutionProvider" in finished.stderr
+    assert finished.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def call(capfd, *arguments: Any) -> tuple[int, str, str]:
+    """Call the command in this process; return exit code, stdout and stderr."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    out, err = capfd.readouterr()
+    return caught.value.code or 0, out, err
+
+
+USAGE_ERRORS = {
+    "unknown command": ["fold", "model.h5"],
+    "unknown option": ["convert", "model.h5", "--fast"],
+    "no model": ["convert"],
+    "no exported file": ["verify", "model.h5"],
+    "no file to time": ["bench"],
+    "batch size 0": ["convert", "model.h5", "--batch-size", "0"],
+    "batch size many": ["convert", "model.h5", "--batch-size", "many"],
+    "opset 99": ["convert", "model.h5", "--opset", "99"],
+    "unknown format": ["convert", "model.h5", "--to", "pdf"],
+    "no threads": ["bench", "model.onnx", "--threads", "0"],
+    "seed": ["verify", "model.h5", "model.onnx", "--seed", "x"],
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE_ERRORS.values(), ids=USAGE_ERRORS)
+def test_usage_error(capfd, arguments):
+    """A call that makes no sense is exit 2, told on stderr."""
+    code, out, err = call(capfd, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", USAGE_ERRORS.values(), ids=USAGE_ERRORS)
+def test_usage_error_document(capfd, arguments):
+    """Under ``--json`` a usage error is a document too, and alone on stdout."""
+    code, out, err = call(capfd, *arguments, "--json")
+    assert code == 2
+    assert err == ""
+    document = parsed(out)
+    assert document["schema"] == "foldbn.error/1"
+    assert document["error"]["exit_code"] == 2
+    assert document["error"]["id"].startswith("FBN")
+    assert document["error"]["message"]
+
+
+def test_log_that_cannot_be_written(capfd, networks, tmp_path):
+    """A log file in a folder that is not there is a usage error."""
+    log = tmp_path / "nowhere" / "log"
+    code, out, err = call(capfd, "inspect", networks / "bn_axis_1.h5", "--log-file", log)
+    assert (code, out) == (2, "")
+    assert str(log) in err
+
+
+def test_version(capfd):
+    """``--version`` prints name and version."""
+    assert call(capfd, "--version") == (0, f"foldbn {foldbn.__version__}\n", "")
+
+
+OPTIONS = {
+    "convert": """--output-dir --to --overwrite --batch-size --opset --signature --samples --seed
+        --bench --no-bench --provider --threads --require-fold --min-speedup --custom-objects
+        --json --dry-run --quiet --verbose --debug --log-file -o -q -v""",
+    "inspect": "--signature --require-fold --custom-objects --json --quiet --debug --log-file",
+    "verify": "--signature --samples --seed --custom-objects --json --quiet --debug --log-file",
+    "bench": "--seed --provider --threads --min-speedup --json --quiet --debug --log-file",
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help(capfd, command):
+    """The help of each command names every option of the contract."""
+    code, out, err = call(capfd, command, "--help")
+    assert (code, err) == (0, "")
+    words = out.replace(",", " ").replace("/", " ").split()
+    assert not set(OPTIONS[command].split()) - set(words)
+
+
+def test_help_of_the_group(capfd):
+    """The help names all commands and the exit codes."""
+    code, out, _ = call(capfd, "--help")
+    assert code == 0
+    assert all(command in out for command in OPTIONS)
+    assert "Exit codes" in out
+
+
+LISTING = """
+import sys
+from foldbn.cli import main
+try:
+    main({arguments!r})
+finally:
+    sys.stderr.write(" ".join(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["convert", "--fast"]])
+def test_no_framework(arguments):
+    """The command itself imports no framework, not even NumPy."""
+    code = [sys.executable, "-c", LISTING.format(arguments=arguments)]
+    finished = subprocess.run(code, capture_output=True, text=True, check=False)
+    modules = set(finished.stderr.split())
+    assert "foldbn.cli.main" in modules
+    assert not modules & {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "numpy", "h5py"}
+
+
+@contextmanager
+def started(*arguments: Any, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command, and end it whatever happens."""
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: subprocess.Popen[str], phase: str) -> None:
+    """Read stderr up to the line that tells `phase`."""
+    for line in process.stderr:
+        if line.strip() == f"foldbn: {phase}":
+            return
+    pytest.fail(f"the phase {phase!r} was never told")
+
+
+def worker_of(process: subprocess.Popen[str]) -> int:
+    """Return the process id of the command's only child."""
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(child)
+
+
+def assert_gone(worker: int) -> None:
+    """Assert that a process ends within a few seconds."""
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "the worker still runs"
+        time.sleep(0.05)
+
+
+PHASES = ["loading the model", "exporting"]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_killed_worker(networks, tmp_path, phase):
+    """A worker that is killed is an error with exit 4; nothing it wrote remains."""
+    with started("convert", networks / "cnn_bn_after.h5", "-o", tmp_path / "out") as process:
+        wait_for(process, phase)
+        os.kill(worker_of(process), signal.SIGKILL)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4
+    assert out == ""
+    assert "error FBN045" in err
+    assert "SIGKILL" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+@pytest.mark.parametrize("phase", PHASES)
+def test_signal(networks, tmp_path, number, code, phase):
+    """Ctrl-C and SIGTERM end the worker too, and nothing remains."""
+    with started("convert", networks / "cnn_bn_after.h5", "-o", tmp_path / "out") as process:
+        wait_for(process, phase)
+        worker = worker_of(process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    assert_gone(worker)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_of_a_killed_worker(networks, tmp_path):
+    """What a worker puts into the temporary folder is gone when it is killed at its work."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    model = networks / "cnn_bn_after.h5"
+    with started("inspect", model, TMPDIR=str(temporary)) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not any(temporary.glob("foldbn*")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert [path.name for path in temporary.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["inspect", "MODEL"], ["inspect", "MODEL", "--json"]]
+)
+def test_closed_stdout(networks, arguments):
+    """A reader that has gone, like ``head``, is no reason for a traceback."""
+    given = [str(networks / "cnn_bn_after.h5") if a == "MODEL" else a for a in arguments]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        finished = subprocess.run(
+            [*COMMAND, *given],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+    finally:
+        os.close(writer)
+    assert "Traceback" not in finished.stderr
+    assert "Exception ignored" not in finished.stderr
+    assert "error" not in finished.stderr.lower()
