@@ -42,11 +42,12 @@ class Journey:
         """All decisions in one line: takers in the order of their names, each crossed layer once.
 
         A layer of several ops may be crossed by one and take the map in by another: told as its
-        taker alone.
+        taker alone. What is kept as it was or lowered to a cheap op ``stays``.
         """
         decisions = tuple(
             replace(
                 each,
+                outcome="stays" if each.outcome in ("kept", "lowered") else each.outcome,
                 into=tuple(sorted(each.into)),
                 across=tuple(layer for layer in each.across if layer not in each.into),
             )
@@ -59,16 +60,16 @@ class Journey:
         """The folded graph in one line, without nodes that only pass their input on."""
         return show(self.folding.graph)
 
-    def reference(self, seed: int = 0) -> verification.Reference:
+    def references(self, seed: int = 0) -> list[verification.Reference]:
         """Return what the original computes for generated samples."""
         original = self.loaded.original
-        return verification.make_reference(
+        return verification.make_references(
             original, verification.generate_samples(original.inputs, seed)
         )
 
     def max_rel(self) -> float:
         """Return how far the folded graph is off in float64, at the worst of two seeds."""
-        gaps = [verification.check_algebra(self.reference(seed), self.model) for seed in (0, 1)]
+        gaps = [verification.check_algebra(self.references(seed), self.model) for seed in (0, 1)]
         assert all(gap.checked and gap.samples for gap in gaps)
         return max(gap.max_rel for gap in gaps)
 

@@ -27,7 +27,7 @@ from foldbn.errors import (
     UsageError,
 )
 from foldbn.frontends import loading
-from foldbn.verification.algebra import evaluate
+from foldbn.verification.algebra import Evaluator
 from tests.journeys import randomise
 
 
@@ -464,7 +464,7 @@ def test_17_axis_as_a_list(foreign_models, tmp_path, model, stem):
     loaded = loading.load(folder / model)
     inputs, wanted = (np.load(folder / f"{stem}.{part}.npz") for part in ("in", "out"))
     (source,), (target,) = loaded.original.inputs, loaded.original.outputs
-    found = evaluate(loaded.original, {source.name: inputs["x0"]})[target.name]
+    found = Evaluator(loaded.original)({source.name: inputs["x0"]})[target.name]
     np.testing.assert_allclose(found, wanted["y0"], rtol=1e-4, atol=1e-5)
     result = foldbn.convert(folder / model, output_dir=tmp_path, bench=False)
     assert result.verification.algebra.max_rel <= 1e-9

@@ -15,6 +15,7 @@ import click
 from foldbn.errors import FoldbnError, UsageError
 
 LOG_HEADER = b"# what foldbn's worker printed\n"
+_PIPED_WIDTH = 200  # nothing wraps in a file or a log
 _PHASES = {
     "load": "loading the model",
     "fold": "folding",
@@ -71,7 +72,8 @@ class Shell:
 
         from foldbn.report import render
 
-        console = Console(highlight=False, markup=False, emoji=False)
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
+        console = Console(highlight=False, markup=False, emoji=False, width=width)
         render(result, console, verbose=self.verbose)
 
     @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,12 @@ from numpy.typing import NDArray
 
 from foldbn.errors import ConversionFailed
 from foldbn.export.stand_ins import with_placeholders
-from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
 from foldbn.version import __version__
 
 DEFAULT_OPSET = 18
 _BATCH = "batch"
+_COUNTED = re.compile(r"(.*)__(\d+)(.*)", re.DOTALL)
 
 
 def to_onnx(
@@ -35,7 +38,7 @@ def to_onnx(
     import onnx
     from tf2onnx import convert
 
-    light = with_placeholders(model.with_batch_size(batch_size))
+    light = with_placeholders(_without_erfc(model.with_batch_size(batch_size)))
     try:
         proto, _ = convert.from_graph_def(
             light.model.graph_def,
@@ -44,8 +47,9 @@ def to_onnx(
             opset=opset,
         )
         _put_weights_in(proto, light.weights)
+        _number(proto.graph, {})
         _rename_ports(proto.graph, model)
-        _name_batch_axis(proto.graph, batch_size)
+        _name_open_axes(proto.graph)
         proto.graph.name, proto.graph.doc_string = "model", ""
         onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # tf2onnx raises whatever it stumbles over
@@ -55,6 +59,20 @@ def to_onnx(
             "foldbn convert --to tflite leaves ONNX out",
         ) from error
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _without_erfc(model: FrozenModel) -> FrozenModel:
+    """Write ``erfc(x)`` as ``1 - erf(x)``: ONNX has no Erfc, and GELU needs it."""
+    graph_def = empty_like(model.graph_def)
+    for node in model.graph_def.node:
+        copy = graph_def.node.add()
+        copy.CopyFrom(node)
+        if node.op == "Erfc":
+            copy.op, copy.name = "Erf", f"{node.name}/erf"
+            one = add_constant(graph_def, f"{node.name}/one", np.ones((), np.float32))
+            last = graph_def.node.add(name=node.name, op="Sub", input=[one.name, copy.name])
+            last.attr["T"].CopyFrom(node.attr["T"])
+    return replace(model, graph_def=graph_def)
 
 
 def _put_weights_in(proto: Any, weights: dict[str, NDArray[Any]]) -> None:
@@ -92,6 +110,38 @@ def _put_weights_in(proto: Any, weights: dict[str, NDArray[Any]]) -> None:
         proto.graph.initializer.remove(tensor)
 
 
+def _number(graph: Any, numbers: dict[str, str]) -> None:
+    """Number tf2onnx's own names by the order of their nodes: its counters vary from run to run.
+
+    Initializers follow the order in which they are read.
+    """
+
+    def settled(name: str) -> str:
+        found = _COUNTED.match(name)
+        if found is None:
+            return name
+        stem, counter, rest = found.groups()
+        number = numbers.setdefault(f"{stem}__{counter}", f"{stem}__{len(numbers)}")
+        return f"{number}{rest}"
+
+    for node in graph.node:
+        node.input[:] = [settled(name) for name in node.input]
+        node.output[:] = [settled(name) for name in node.output]
+        node.name = settled(node.name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _number(attribute.g, numbers)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = settled(value.name)
+    order = {name: place for place, name in enumerate(n for node in graph.node for n in node.input)}
+    tensors = sorted(graph.initializer, key=lambda tensor: (order.get(tensor.name, 0), tensor.name))
+    del graph.initializer[:]
+    graph.initializer.extend(tensors)
+    values = sorted(graph.value_info, key=lambda value: value.name)
+    del graph.value_info[:]
+    graph.value_info.extend(values)
+
+
 def _rename_ports(graph: Any, model: FrozenModel) -> None:
     """Give inputs and outputs the model's names, and other tensors of such a name another."""
     ports = {f"{port.node}:0": port.name for port in (*model.inputs, *model.outputs)}
@@ -115,13 +165,12 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
                 _rename(attribute.g, names)
 
 
-def _name_batch_axis(graph: Any, batch_size: int | None) -> None:
-    if batch_size is not None:
-        return
+def _name_open_axes(graph: Any) -> None:
+    """Name each axis of the ports whose length is open: the batch, and others by place."""
     for value in (*graph.input, *graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if dims and not dims[0].HasField("dim_value"):
-            dims[0].dim_param = _BATCH
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                dim.dim_param = f"{value.name}_axis_{axis}" if axis else _BATCH
 
 
 def sign(content: bytes, sha256: str, counts: dict[str, int]) -> bytes:

@@ -69,7 +69,8 @@ def _decision(graph: Graph, node: Node, journey: Journey, direction: Direction |
     """Carry out `journey` in `graph`, and tell it."""
     takers = [graph[name] for name in journey.absorbed]
     merged = [taker for taker in takers if isinstance(taker.op, ops.AffineOp)]
-    across = tuple(graph[name].layer for name in journey.crossed)
+    into = _unique(taker.layer for taker in takers)
+    across = _unique(graph[name].layer for name in journey.crossed)
     for name, op in journey.edits.items():
         graph.replace(name, op)
     if graph.is_output(node.output):
@@ -81,8 +82,8 @@ def _decision(graph: Graph, node: Node, journey: Journey, direction: Direction |
         node.kind,
         "merged" if merged else "folded",
         direction,
-        into=_unique(taker.layer for taker in takers),
-        across=_unique(across),
+        into=into,
+        across=tuple(layer for layer in across if layer not in into),
         reason=f"it became part of {', '.join(repr(m.layer) for m in merged)}" if merged else None,
     )
 

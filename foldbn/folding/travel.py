@@ -141,11 +141,19 @@ def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
         affine = waiting.on(edge)
         if affine is not None:
             wanted.append(affine)
+        elif _leaves(graph, reader):
+            return Stuck(f"the output of {_place(node)} is also an output of the model")
         elif not isinstance(reader.op, ops.ShapeOf):
             return Stuck(f"the output of {_place(node)} is read by {_place(reader)} as well")
     if not all(wanted[0].equals(other) for other in wanted[1:]):
         return Stuck("the branches that meet there want different maps")
     return wanted[0]
+
+
+def _leaves(graph: Graph, node: Node) -> bool:
+    """Whether a node only hands its input on to the model's outputs."""
+    handed_on = isinstance(node.op, ops.Commuting) and node.op == ops.identity()
+    return handed_on and graph.is_output(node.output)
 
 
 def affine_of(node: Node) -> Affine:

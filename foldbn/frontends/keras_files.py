@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from foldbn.frontends.freezing import captured_variables, freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.frontends.sniff import Format
 
+_UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown layer:?) '?([\w>.]+)")
 _SUFFIX = {"keras-h5": ".h5", "keras-zip": ".keras"}
 
 
@@ -63,12 +65,17 @@ def _explain(path: Path, error: Exception) -> Unsupported:
             f"{str(path)!r} has a Lambda layer, whose stored code foldbn does not run",
             "rebuild the model with a named layer in place of the Lambda",
         )
-    if "Could not locate class" in text or "Unknown layer" in text:
+    if unknown := _UNKNOWN.search(text):
         return Unsupported(
-            f"{str(path)!r} has a layer that Keras does not know: {text[:200]}",
+            f"{str(path)!r} has a layer or function that Keras does not know: {unknown[1]!r}",
             "--custom-objects FILE.py takes a Python file that defines it",
         )
-    return Unsupported(f"Keras cannot load {str(path)!r}: {type(error).__name__}: {text[:300]}")
+    # Keras quotes whole configurations; the cause stands at the end.
+    cause = text if len(text) < 300 else f"{text[:80]} ... {text[-200:]}"
+    return Unsupported(
+        f"Keras cannot load {str(path)!r}: {type(error).__name__}: {cause}",
+        "a file of Keras 1 or 2 often needs another way in: give foldbn a SavedModel of it",
+    )
 
 
 def freeze_model(model: Any) -> FrozenModel:

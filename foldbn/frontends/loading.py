@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from foldbn.frontends import keras_files, saved_model, sniff
+from foldbn.errors import Unsupported
+from foldbn.frontends import keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
 from foldbn.results import Source
+
+_OTHER_FLOATS = {2: "float64", 14: "bfloat16", 19: "float16"}  # by DataType
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ def load(
 
     Raises:
         Unreadable: there is no model that foldbn knows.
+        Unsafe: it would touch the machine.
         Unsupported: it is a model that foldbn cannot load.
     """
     kind = sniff.sniff(path)
     if kind == "savedmodel":
-        writer, original = saved_model.writer_of(path), saved_model.load(path, signature)
+        writer = saved_model.writer_of(safety.read_checked(path))
+        original = saved_model.load(path, signature)
     else:
         writer, original = sniff.writer_of(path, kind), keras_files.load(path, kind, custom_objects)
     source = Source(str(path), kind, sniff.sha256_of(path), writer)
@@ -54,6 +59,22 @@ def load(
 
 def simplify(source: Source, original: FrozenModel) -> LoadedModel:
     """Fold what is constant in `original` and settle its shapes."""
+    _check_precision(original)
     folded = fold_constants(original)
     settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
     return LoadedModel(source, original, settled, find_shapes(settled))
+
+
+def _check_precision(model: FrozenModel) -> None:
+    """Refuse models that compute in another precision than float32.
+
+    Raises:
+        Unsupported: the model computes in float16, bfloat16 or float64.
+    """
+    for node in model.graph_def.node:
+        kind = _OTHER_FLOATS.get(node.attr["T"].type) if "T" in node.attr else None
+        if kind:
+            raise Unsupported(
+                f"the model computes in {kind} ({node.name}); foldbn takes float32 models",
+                "load it with a float32 dtype policy and save it again",
+            )

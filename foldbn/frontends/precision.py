@@ -138,7 +138,7 @@ class _Builder:
     def op(self, kind: str, suffix: str, *inputs: str, **flags: bool) -> str:
         from tensorflow.core.framework import types_pb2
 
-        name = f"{self._name}/{suffix}" if suffix else self._name
+        name = f"{self._name}/written_out/{suffix}" if suffix else self._name
         node = self._graph_def.node.add(name=name, op=kind, input=inputs)
         node.attr["T"].type = types_pb2.DT_DOUBLE
         for flag, value in flags.items():
@@ -148,7 +148,7 @@ class _Builder:
         return name
 
     def constant(self, suffix: str, value: Any, dtype: type) -> str:
-        name = f"{self._name}/{suffix}"
+        name = f"{self._name}/written_out/{suffix}"
         add_constant(self._graph_def, name, np.asarray(value, dtype))
         return name
 

@@ -7,17 +7,20 @@ that what folding does not touch is written back as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from foldbn import ops
-from foldbn.affine import Affine, Array
+from foldbn.affine import Affine
 from foldbn.errors import BadWeights
-from foldbn.frontends.attribution import AFFINE_KINDS, Owner, owner_of
+from foldbn.frontends.attribution import AFFINE_KINDS, owner_of
 from foldbn.frontends.context import Context, Shape
 from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
+from foldbn.frontends.groups import Group
+from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu
 from foldbn.frontends.recognizers import RECOGNIZERS
+from foldbn.frontends.windows import join_windows
 from foldbn.graph import Graph, Node
 
 
@@ -27,22 +30,6 @@ class Reading:
 
     graph: Graph
     clusters: dict[str, tuple[NodeDef, ...]]
-
-
-@dataclass
-class _Group:
-    """A node in the making, with the TensorFlow nodes it stands for."""
-
-    op: ops.Op
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    nodes: list[NodeDef]
-    owner: Owner
-
-    def extend(self, reader: _Group, op: ops.Op) -> None:
-        """Take in the one `reader` of this group's output; both together are `op`."""
-        self.op, self.outputs = op, reader.outputs
-        self.nodes = self.nodes + reader.nodes
 
 
 def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
@@ -59,8 +46,11 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
         for node in model.graph_def.node
         if node.op not in ("Const", "Placeholder")
     ]
-    groups = _join_bias(_join_prelu(groups))
-    groups = _join_arithmetic(groups)
+    for join in (join_prelu, join_windows, join_bias):
+        groups = join(groups, context)
+    for group in groups:
+        _settle_bias(group)
+    groups = join_arithmetic(groups, context)
     busy = {g.owner.scope for g in groups if not isinstance(g.op, ops.AffineOp | ops.Commuting)}
     nodes = [
         Node(
@@ -100,7 +90,7 @@ def _check_weights(model: FrozenModel, context: Context) -> None:
 
 def _recognize(
     node: NodeDef, model: FrozenModel, context: Context, outputs: tuple[str, ...]
-) -> _Group:
+) -> Group:
     recognizer = RECOGNIZERS.get(node.op)
     owner = owner_of(node, model.layers)
     found = recognizer(node, context) if recognizer and len(outputs) == 1 else None
@@ -110,10 +100,17 @@ def _recognize(
             raise BadWeights(f"layer {owner.layer!r}: its scale and shift are not finite")
         if not op.affine.has_scale and owner.by_variable and owner.kind not in AFFINE_KINDS:
             op = ops.Bias(op.affine.shift)
-    return _Group(op, inputs, outputs, [node], owner)
+    return Group(op, inputs, outputs, [node], owner)
 
 
-def _kind(group: _Group, busy: set[str]) -> str:
+def _settle_bias(group: Group) -> None:
+    """Read a bias that no layer owns, and none has taken, as arithmetic with a constant."""
+    owner = group.owner
+    if isinstance(group.op, ops.Bias) and not owner.by_variable and not owner.known:
+        group.op = ops.AffineOp(Affine(np.ones_like(group.op.bias), group.op.bias))
+
+
+def _kind(group: Group, busy: set[str]) -> str:
     """Return what the report calls an affine layer; nothing for a part of another layer.
 
     Args:
@@ -125,110 +122,3 @@ def _kind(group: _Group, busy: set[str]) -> str:
         return owner.kind
     inside = owner.kind if owner.known else owner.scope and owner.scope in busy
     return "" if inside and not owner.by_variable else "Affine"
-
-
-def _sole_readers(groups: list[_Group]) -> dict[str, _Group]:
-    """Return, for each tensor that exactly one group reads, that group."""
-    readers: dict[str, list[_Group]] = {}
-    for group in groups:
-        for tensor in group.inputs:
-            readers.setdefault(tensor, []).append(group)
-    return {tensor: found[0] for tensor, found in readers.items() if len(found) == 1}
-
-
-def _join_bias(groups: list[_Group]) -> list[_Group]:
-    """Give each linear layer the bias that is added to it alone."""
-    sole = _sole_readers(groups)
-    joined: list[_Group] = []
-    for group in groups:
-        reader = sole.get(group.outputs[0])
-        if reader is not None and isinstance(reader.op, ops.Bias):
-            whole = _with_bias(group.op, reader.op.bias)
-            if whole is not None:
-                group.extend(reader, whole)
-                joined.append(reader)
-    return _without(groups, joined)
-
-
-def _with_bias(op: ops.Op, bias: Array) -> ops.Op | None:
-    """Return a linear op with a bias of the sample's rank, or None where it cannot hold it."""
-    if not isinstance(op, ops.Dense | ops.Conv) or op.bias is not None:
-        return None
-    axis = op.rank - 1 if isinstance(op, ops.Dense) else op.channel_axis
-    if any(length != 1 for other, length in enumerate(bias.shape) if other != axis):
-        return None
-    match op:
-        case ops.DepthwiseConv():
-            channels = op.kernel.shape[-1] * op.kernel.shape[-2]
-        case ops.ConvTranspose():
-            channels = op.kernel.shape[-2]
-        case _:
-            channels = op.kernel.shape[-1]
-    return replace(op, bias=np.broadcast_to(bias.ravel(), (channels,)))
-
-
-def _join_arithmetic(groups: list[_Group]) -> list[_Group]:
-    """Make one affine op of the multiplications and additions that one layer does in a row."""
-    sole = _sole_readers(groups)
-    joined: list[_Group] = []
-    for group in groups:
-        if any(group is other for other in joined):
-            continue
-        while (reader := sole.get(group.outputs[0])) is not None:
-            first, second = _as_affine(group.op), _as_affine(reader.op)
-            one_layer = reader.owner.layer == group.owner.layer
-            if not one_layer or first is None or second is None:
-                break
-            both = isinstance(group.op, ops.Bias) and isinstance(reader.op, ops.Bias)
-            total = second.after(first)
-            group.extend(reader, ops.Bias(total.shift) if both else ops.AffineOp(total))
-            joined.append(reader)
-    return _without(groups, joined)
-
-
-def _as_affine(op: ops.Op) -> Affine | None:
-    match op:
-        case ops.AffineOp(affine):
-            return affine
-        case ops.Bias(bias):
-            return Affine(np.ones_like(bias), bias)
-        case _:
-            return None
-
-
-def _join_prelu(groups: list[_Group]) -> list[_Group]:
-    """Make one op of ``relu(x) + c * relu(-x)``, as Keras writes PReLU with ``c = -alpha``."""
-    producers = {tensor: group for group in groups for tensor in group.outputs}
-    sole = _sole_readers(groups)
-    joined: list[_Group] = []
-    for group in groups:
-        if not isinstance(group.op, ops.Add) or len(group.inputs) != 2:
-            continue
-        halves = [producers.get(tensor) for tensor in group.inputs]
-        positive, negative = (half for half in halves)
-        chain = _negative_half(negative, producers)
-        if positive is None or chain is None or positive.nodes[0].op != "Relu":
-            continue
-        members = [*chain, positive]
-        private = all(sole.get(member.outputs[0]) is not None for member in members)
-        if private and chain[0].inputs == positive.inputs:
-            group.op, group.inputs = ops.relu("PReLU"), positive.inputs
-            group.nodes = [node for member in members for node in member.nodes] + group.nodes
-            joined += members
-    return _without(groups, joined)
-
-
-def _negative_half(last: _Group | None, producers: dict[str, _Group]) -> list[_Group] | None:
-    """Return the nodes of ``c * relu(-x)`` in order, or None where `last` does not end it."""
-    chain: list[_Group] = []
-    for kind in ("Mul", "Relu", "Neg"):
-        if last is None or last.nodes[0].op != kind or len(last.inputs) != 1:
-            return None
-        chain.insert(0, last)
-        last = producers.get(last.inputs[0])
-    return chain
-
-
-def _without(groups: list[_Group], gone: list[_Group]) -> list[_Group]:
-    missing = {id(group) for group in gone}
-    return [group for group in groups if id(group) not in missing]

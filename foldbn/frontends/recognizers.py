@@ -167,6 +167,10 @@ def _padding(node: NodeDef, axes: list[int]) -> Any:
     return tuple((int(flat[2 * axis + 2]), int(flat[2 * axis + 3])) for axis in axes)
 
 
+MATRIX = ("MatMul", "BatchMatMulV2", "BatchMatMulV3")
+WINDOWED = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
+LINEAR = MATRIX + WINDOWED
+
 Recognizer = Callable[[NodeDef, Context], Recognized | None]
 
 RECOGNIZERS: dict[str, Recognizer] = {
@@ -177,10 +181,8 @@ RECOGNIZERS: dict[str, Recognizer] = {
     **dict.fromkeys(("Pad", "PadV2"), _pad),
     **dict.fromkeys(("Mean", "Max"), _reduce),
     **dict.fromkeys(("SpaceToBatchND", "BatchToSpaceND"), _space_batch),
-    **dict.fromkeys(("MatMul", "BatchMatMulV2", "BatchMatMulV3"), _dense),
-    **dict.fromkeys(
-        ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput"), _convolution
-    ),
+    **dict.fromkeys(MATRIX, _dense),
+    **dict.fromkeys(WINDOWED, _convolution),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), batch_norm),
     **dict.fromkeys(("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg"), arithmetic),
     "Reshape": _reshape,

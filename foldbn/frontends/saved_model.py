@@ -20,8 +20,8 @@ def load(path: Path, signature: str | None) -> FrozenModel:
 
     Raises:
         Unreadable: TensorFlow cannot load the directory.
-        Unsupported: it has no signature.
-        UsageError: it has no signature of that name, or several and none is chosen.
+        Unsupported: it has no signature, or several and none is chosen.
+        UsageError: it has no signature of that name.
     """
     import tensorflow as tf
 
@@ -58,7 +58,7 @@ def _choose(signatures: Any, wanted: str | None, path: Path) -> str:
     if DEFAULT_SIGNATURE in names:
         return DEFAULT_SIGNATURE
     if len(names) > 1:
-        raise UsageError(f"there are several signatures: {listed}", "choose with --signature")
+        raise Unsupported(f"there are several signatures: {listed}", "choose with --signature")
     return str(names[0])
 
 
@@ -85,14 +85,7 @@ def _written_by_keras_3(loaded: Any) -> bool:
     return "serve" in loaded.signatures
 
 
-def writer_of(path: Path) -> str | None:
+def writer_of(proto: Any) -> str | None:
     """Return the TensorFlow version that a SavedModel names, like ``tensorflow 2.15.0``."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    proto = saved_model_pb2.SavedModel()
-    try:
-        proto.ParseFromString((path / "saved_model.pb").read_bytes())
-    except Exception as error:  # protobuf raises its own and others
-        raise Unreadable(f"saved_model.pb in {str(path)!r} is damaged") from error
     versions = [graph.meta_info_def.tensorflow_version for graph in proto.meta_graphs]
     return f"tensorflow {versions[0]}" if versions and versions[0] else None

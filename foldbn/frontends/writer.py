@@ -20,10 +20,12 @@ from foldbn.frontends.frozen import (
     NodeDef,
     add_constant,
     empty_like,
+    node_of,
     prune,
     tensor_name,
 )
 from foldbn.frontends.reader import Reading
+from foldbn.frontends.recognizers import LINEAR, MATRIX
 from foldbn.graph import Graph, Node
 
 
@@ -51,6 +53,17 @@ class _Writer:
         self.graph_def: GraphDef = empty_like(model.graph_def)
         self.exact = dict(model.exact)
         self._moved: dict[str, str] = {}  # a tensor of the graph -> where it is now
+        self._names = {node.name for node in model.graph_def.node}
+        shapes = {
+            node.name: [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+            for node in model.graph_def.node
+            if node.op == "Const"
+        }
+        self._kernel_shapes = {
+            node.name: shapes.get(node_of(node.input[1]))
+            for node in model.graph_def.node
+            if node.op in LINEAR
+        }
         for node in model.graph_def.node:
             if node.op in ("Const", "Placeholder"):
                 self.graph_def.node.add().CopyFrom(node)
@@ -66,7 +79,7 @@ class _Writer:
             case ops.DepthwiseConv() as op if isinstance(before.op, ops.AffineOp):
                 self._write_depthwise(node, copies[0], op)
             case ops.Dense() | ops.Conv():
-                self._write_linear(node, copies)
+                self._write_linear(node, before, copies)
             case ops.AffineOp(affine):
                 self._write_affine(node, copies[0], affine.scale, affine.shift)
             case ops.Bias(bias):
@@ -84,23 +97,37 @@ class _Writer:
             copy.input[index] = sources.get(name, self._moved.get(name, reference))
         return copy
 
-    def _write_linear(self, node: Node, copies: list[NodeDef]) -> None:
+    def _write_linear(self, node: Node, before: Node, copies: list[NodeDef]) -> None:
         """Write kernel and bias anew; a layer that had no bias gets a BiasAdd."""
         op: Any = node.op
-        linear = copies[0]
-        flip = "transpose_b" if linear.op == "MatMul" else "adj_y"
-        kernel = op.kernel.T if linear.attr[flip].b else op.kernel
+        had_bias = getattr(before.op, "bias", None) is not None
+        body = copies[:-1] if had_bias else copies
+        linear = next(copy for copy in body if copy.op in LINEAR)
+        kernel = self._stored(op.kernel, linear)
         linear.input[1] = self._constant(f"{linear.name}/kernel", kernel, linear)
-        self.graph_def.node.append(linear)
-        if op.bias is not None:
-            self._write_bias(node, op, linear)
+        self.graph_def.node.extend(body)
+        if op.bias is None:
+            self._move(node, body[-1].name)
+        else:
+            self._write_bias(node, op, body[-1], linear)
+
+    def _stored(self, kernel: Array, linear: NodeDef) -> Array:
+        """Return a kernel in the shape and order in which its node reads it."""
+        for flip in ("transpose_b", "adj_y"):
+            if flip in linear.attr and linear.attr[flip].b:
+                return kernel.T
+        if linear.op in MATRIX:
+            return kernel
+        return kernel.reshape(self._kernel_shapes[linear.name])
 
     def _write_depthwise(self, node: Node, like: NodeDef, op: ops.DepthwiseConv) -> None:
         """Write an affine layer as a depthwise convolution with a window of one."""
         (source,) = node.inputs
         tensor = self._moved.get(source, source)
         linear = self.graph_def.node.add(
-            name=f"{node.name}/depthwise", op="DepthwiseConv2dNative", input=[tensor, ""]
+            name=self._free(f"{node.name}/depthwise"),
+            op="DepthwiseConv2dNative",
+            input=[tensor, ""],
         )
         linear.attr["T"].CopyFrom(like.attr["T"])
         linear.attr["strides"].list.i.extend([1, 1, 1, 1])
@@ -108,12 +135,13 @@ class _Writer:
         linear.attr["padding"].s = b"VALID"
         linear.attr["data_format"].s = b"NHWC"
         linear.input[1] = self._constant(f"{linear.name}/kernel", op.kernel, linear)
-        self._write_bias(node, op, linear)
+        self._write_bias(node, op, linear, linear)
 
-    def _write_bias(self, node: Node, op: Any, linear: NodeDef) -> None:
+    def _write_bias(self, node: Node, op: Any, last: NodeDef, linear: NodeDef) -> None:
+        """Add the bias of `op` to what `last` computes, in the element type of `linear`."""
         bias = self._constant(f"{linear.name}/bias", op.bias, linear)
         added = self.graph_def.node.add(
-            name=f"{linear.name}/BiasAdd", op="BiasAdd", input=[linear.name, bias]
+            name=self._free(f"{linear.name}/BiasAdd"), op="BiasAdd", input=[last.name, bias]
         )
         added.attr["T"].CopyFrom(linear.attr["T"])
         if getattr(op, "channels_first", False):
@@ -129,7 +157,7 @@ class _Writer:
         ):
             if (part == neutral).all():
                 continue
-            name = f"{node.name}/{kind}"
+            name = self._free(f"{node.name}/{kind}")
             constant = self._constant(f"{node.name}/{suffix}", _trimmed(part), like)
             added = self.graph_def.node.add(name=name, op=kind, input=[tensor, constant])
             added.attr["T"].CopyFrom(like.attr["T"])
@@ -153,9 +181,19 @@ class _Writer:
                 f"folding makes {name!r} as large as {np.abs(value).max():.3g},"
                 f" more than {stored.dtype} holds"
             )
+        name = self._free(name)
         add_constant(self.graph_def, name, stored)
         self.exact[name] = value
         return name
+
+    def _free(self, name: str) -> str:
+        """Return `name`, or the first like it that no node has."""
+        free, number = name, 0
+        while free in self._names:
+            number += 1
+            free = f"{name}_{number}"
+        self._names.add(free)
+        return free
 
 
 def _trimmed(part: Array) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from foldbn import benchmark, export, verification
+from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, plan_targets
 from foldbn.pipeline.steps import (
     Clock,
@@ -85,6 +86,8 @@ def convert(  # noqa: PLR0913 - every option of the command
         tuple(f".{kind}" for kind in formats),
         overwrite=overwrite,
     )
+    if min_speedup is not None and not bench:
+        raise UsageError("--min-speedup needs a benchmark: it does not go with --no-bench")
     if bench and "onnx" in formats:
         benchmark.resolve(providers)
     folded = load_and_fold(source, signature, custom_objects, clock)
@@ -93,14 +96,13 @@ def convert(  # noqa: PLR0913 - every option of the command
     decisions = folded.folding.decisions
     with clock.phase("verify"):
         references = references_for(folded.loaded.original, samples, seed)
-        algebra = [verification.check_algebra(reference, folded.model) for reference in references]
-    worst = max(algebra, key=lambda one: one.max_rel)
+        algebra = verification.check_algebra(references, folded.model)
     report = Conversion(
         source=folded.loaded.source,
         summary=Summary.of(decisions),
         decisions=decisions,
         artifacts=(),
-        verification=ConversionVerification(passed=True, algebra=worst),
+        verification=ConversionVerification(passed=True, algebra=algebra),
         timings_s=clock.seconds,
         dry_run=dry_run,
         would_write=tuple(map(str, targets)) if dry_run else (),

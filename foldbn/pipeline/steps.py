@@ -73,10 +73,8 @@ def references_for(
 ) -> list[verification.Reference]:
     """Evaluate the original on generated samples, and on the user's where there are any."""
     own = None if samples is None else verification.load_samples(Path(samples), original.inputs)
-    sets = [verification.generate_samples(original.inputs, seed, like=own)]
-    if own is not None:
-        sets.append(own)
-    return [verification.make_reference(original, each) for each in sets]
+    sets = verification.generate_samples(original.inputs, seed, like=own)
+    return verification.make_references(original, sets if own is None else [*sets, own])
 
 
 def require_equal(verdict: ArtifactVerification, name: str) -> None:

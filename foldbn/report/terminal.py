@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -150,7 +151,9 @@ def _verifications(result: Conversion | Verification, *, verbose: bool) -> Rende
     table = _grid("", "verified", "error", "original's", "allowed", "SNR", "arg-max", "samples")
     details = []
     for artifact in result.artifacts:
-        name = artifact.format if isinstance(result, Conversion) else printable(artifact.path)
+        name = artifact.format
+        if isinstance(result, Verification):
+            name = printable(Path(artifact.path).name)
         table.add_row(Text(name, style="bold"), *_verification(artifact.verification))
         details.append(Text(f"{name}: {_details(artifact.verification)}", style="dim"))
     return Group(table, *details) if verbose else table

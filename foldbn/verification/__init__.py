@@ -1,6 +1,6 @@
 """Prove that outputs are numerically equal: the algebra in float64, rounding per runtime."""
 
-from foldbn.verification.algebra import Reference, check_algebra, make_reference
+from foldbn.verification.algebra import Reference, check_algebra, make_references
 from foldbn.verification.batches import Samples
 from foldbn.verification.rounding import verify_artifact
 from foldbn.verification.samples import generate_samples, load_samples
@@ -11,6 +11,6 @@ __all__ = [
     "check_algebra",
     "generate_samples",
     "load_samples",
-    "make_reference",
+    "make_references",
     "verify_artifact",
 ]

@@ -6,14 +6,14 @@ A fold that is wrong in any way shows here, for nothing but float64 rounding is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import BadSamples, Unsupported, VerificationFailed
-from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.frozen import FrozenModel, node_of
 from foldbn.frontends.precision import GraphRunner, widen
 from foldbn.results import Algebra
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
@@ -30,61 +30,102 @@ class Reference:
         samples: the inputs, by name.
         exact: its outputs in float64, by name.
         single: its outputs in its own precision, by name.
+        jittered: its outputs in float64 for inputs that are half a float32 unit off: what the
+            model makes of the least error there can be.
         depth: how many matrix products and convolutions the graph has.
+        bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
     """
 
     samples: Samples
     exact: Outputs
     single: Outputs
+    jittered: Outputs
     depth: int
+    bounded: frozenset[str]
 
 
-def evaluate(model: FrozenModel, samples: Samples) -> Outputs:
-    """Return the outputs of a frozen graph for `samples`, by name."""
-    runner = GraphRunner(model.graph_def)
-    names = [port.name for port in model.outputs]
+class Evaluator:
+    """Runs a frozen graph on samples, as often as asked."""
 
-    def run(part: Samples) -> Outputs:
-        feed = {port.node: part[port.name].astype(port.dtype) for port in model.inputs}
-        values = runner.run([port.node for port in model.outputs], feed)
-        return dict(zip(names, values, strict=True))
+    def __init__(self, model: FrozenModel) -> None:
+        self._model, self._runner = model, GraphRunner(model.graph_def)
 
-    count = len(next(iter(samples.values())))
-    return run_in_batches(run, samples, (model.batch_size or count,))
+    def __call__(self, samples: Samples) -> Outputs:
+        """Return the outputs for `samples`, by name."""
+        count = len(next(iter(samples.values())))
+        return run_in_batches(self._run, samples, (self._model.batch_size or count,))
+
+    def _run(self, part: Samples) -> Outputs:
+        feed = {port.node: part[port.name].astype(port.dtype) for port in self._model.inputs}
+        values = self._runner.run([port.node for port in self._model.outputs], feed)
+        return dict(zip((port.name for port in self._model.outputs), values, strict=True))
 
 
-def make_reference(original: FrozenModel, samples: Samples) -> Reference:
-    """Evaluate the original model in float64 and in its own precision.
+def make_references(original: FrozenModel, sets: Sequence[Samples]) -> list[Reference]:
+    """Evaluate the original model in float64 and in its own precision, on each set of samples.
 
-    Samples on which the original itself overflows prove nothing and are left out.
+    Samples on which the original itself overflows prove nothing and are left out, and so are
+    sets of which nothing is left.
 
     Raises:
         BadSamples: no sample is left.
+        Unsupported: the model's output for a sample depends on its batch, or on chance.
     """
-    exact, single = evaluate(widen(original), samples), evaluate(original, samples)
-    _check_independence(original, samples, exact)
-    count = len(next(iter(samples.values())))
-    good = np.all(
-        [np.isfinite(array).reshape(count, -1).all(axis=1) for array in _floats(exact, single)],
-        axis=0,
-    )
-    if not good.any():
+    exactly, singly = Evaluator(widen(original)), Evaluator(original)
+    references = []
+    for samples in sets:
+        exact, single = exactly(samples), singly(samples)
+        if original.batch_size is None:
+            _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
+        jittered = exactly(_jittered(samples))
+        good = _finite(samples, exact, single, jittered)
+        if good.any():
+            references.append(
+                Reference(
+                    samples=_only(good, samples),
+                    exact=_only(good, exact),
+                    single=_only(good, single),
+                    jittered=_only(good, jittered),
+                    depth=_depth(original),
+                    bounded=_bounded(original),
+                )
+            )
+    if not references:
         raise BadSamples(
             "the original model's outputs are NaN or infinite on every sample",
             "give inputs that it can compute with --samples",
         )
-
-    def kept(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return {name: array[good] for name, array in arrays.items()}
-
-    return Reference(kept(samples), kept(exact), kept(single), _depth(original))
+    return references
 
 
-def _check_independence(original: FrozenModel, samples: Samples, exact: Outputs) -> None:
+def _only(good: NDArray[np.bool_], arrays: Outputs) -> Outputs:
+    return {name: array[good] for name, array in arrays.items()}
+
+
+def _jittered(samples: Samples) -> Samples:
+    """Return float samples as float64, each number up to half a float32 unit off."""
+    rng = np.random.default_rng(0)
+    half = float(np.finfo(np.float32).eps) / 2
+    return {
+        name: array * (1 + half * rng.uniform(-1, 1, array.shape))
+        if array.dtype.kind == "f"
+        else array
+        for name, array in samples.items()
+    }
+
+
+def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:
+    """Return which samples have finite outputs only."""
+    count = len(next(iter(samples.values())))
+    arrays = [array.astype(np.float64) for each in outputs for array in each.values()]
+    finite = np.ones(count, bool)
+    for array in arrays:
+        finite &= np.isfinite(array).reshape(count, -1).all(axis=1)
+    return finite
+
+
+def _check_independence(exact: Outputs, alone: Outputs) -> None:
     """Refuse a model whose output for a sample depends on the batch or on chance."""
-    if original.batch_size is not None:
-        return
-    alone = evaluate(widen(original), {name: array[:1] for name, array in samples.items()})
     for name, array in exact.items():
         if not np.allclose(array[:1], alone[name], rtol=1e-6, atol=1e-9, equal_nan=True):
             raise Unsupported(
@@ -94,8 +135,17 @@ def _check_independence(original: FrozenModel, samples: Samples, exact: Outputs)
             )
 
 
-def _floats(*outputs: Outputs) -> list[NDArray[Any]]:
-    return [array.astype(np.float64) for each in outputs for array in each.values()]
+def _bounded(model: FrozenModel) -> frozenset[str]:
+    """Return the outputs that an activation of range one computes."""
+    nodes = {node.name: node for node in model.graph_def.node}
+    names = set()
+    for port in model.outputs:
+        node = nodes[port.node]
+        while node.op in ("Identity", "Reshape"):
+            node = nodes[node_of(node.input[0])]
+        if node.op in ("Sigmoid", "Tanh", "Softmax", "Erf"):
+            names.add(port.name)
+    return frozenset(names)
 
 
 def _depth(model: FrozenModel) -> int:
@@ -112,22 +162,24 @@ def _depth(model: FrozenModel) -> int:
     return max(1, sum(node.op in products for node in model.graph_def.node))
 
 
-def check_algebra(reference: Reference, folded: FrozenModel) -> Algebra:
-    """Hold the folded graph, in float64, against the reference.
+def check_algebra(references: Sequence[Reference], folded: FrozenModel) -> Algebra:
+    """Hold the folded graph, in float64, against the references.
 
     Raises:
         VerificationFailed: an output is further off than float64 rounding.
     """
-    outputs = evaluate(widen(folded), reference.samples)
-    count = len(next(iter(reference.samples.values())))
-    worst = 0.0
-    for name, exact in reference.exact.items():
-        gap = distance(exact, outputs[name])
-        if not gap.max_rel <= TOLERANCE:
-            raise VerificationFailed(
-                f"the folded graph differs in float64: {name!r} by {gap.max_rel:.1e} of its"
-                f" range, the algebra allows {TOLERANCE:.0e}",
-                "nothing was written: this is a bug in foldbn, please report it",
-            )
-        worst = max(worst, gap.max_rel)
+    evaluate = Evaluator(widen(folded))
+    worst, count = 0.0, 0
+    for reference in references:
+        outputs = evaluate(reference.samples)
+        count += len(next(iter(reference.samples.values())))
+        for name, exact in reference.exact.items():
+            gap = distance(exact, outputs[name])
+            if not gap.max_rel <= TOLERANCE:
+                raise VerificationFailed(
+                    f"the folded graph differs in float64: {name!r} by {gap.max_rel:.1e} of its"
+                    f" range, the algebra allows {TOLERANCE:.0e}",
+                    "nothing was written: this is a bug in foldbn, please report it",
+                )
+            worst = max(worst, gap.max_rel)
     return Algebra(checked=True, max_rel=worst, samples=count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,36 @@ from foldbn.errors import BadSamples
 from foldbn.frontends.frozen import Port
 from foldbn.verification.batches import Samples
 
+_KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
-_FEWEST = 4
+_FEWEST = 6
 _MOST_NUMBERS = 2**21
 _UNKNOWN_LENGTH = 32
 
 
-def generate_samples(ports: Sequence[Port], seed: int, like: Samples | None = None) -> Samples:
-    """Return samples for the inputs `ports`, by input name, batch axis first.
+def generate_samples(
+    ports: Sequence[Port], seed: int, like: Samples | None = None
+) -> list[Samples]:
+    """Return sets of samples for the inputs `ports`, by input name, batch axis first.
 
-    Floats are drawn in turn from a standard normal distribution, from [0, 1) and from a
-    normal distribution with deviation 3; one sample is all zeros and one all ones.
-    Integers are 0 or 1, which every embedding has rows for. Large inputs get fewer samples.
-    Lengths that the model leaves open are those of the samples `like`, or 32.
+    Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
+    of the second, normal with deviation 1; of the third, normal with deviation 3. The sets
+    are kept apart because the greater the inputs, the greater the rounding. Integers are 0
+    or 1, which every embedding has rows for. Large inputs get fewer samples. Lengths that
+    the model leaves open are those of the samples `like`, or 32.
     """
     rng = np.random.default_rng(seed)
     shapes = [_sample_shape(port, like) for port in ports]
     greatest = max(int(np.prod(shape)) for shape in shapes)
     count = int(np.clip(_MOST_NUMBERS // max(greatest, 1), _FEWEST, _GENERATED))
-    return {
-        port.name: _draw(rng, (count, *shape), port.dtype)
-        for port, shape in zip(ports, shapes, strict=True)
-    }
+    sizes = [len(part) for part in np.array_split(np.arange(count), len(_KINDS))]
+    return [
+        {
+            port.name: _draw(rng, kind, (size, *shape), port.dtype)
+            for port, shape in zip(ports, shapes, strict=True)
+        }
+        for kind, size in zip(_KINDS, sizes, strict=True)
+    ]
 
 
 def _sample_shape(port: Port, like: Samples | None) -> tuple[int, ...]:
@@ -43,14 +52,14 @@ def _sample_shape(port: Port, like: Samples | None) -> tuple[int, ...]:
     return tuple(own or n for own, n in zip(port.shape[1:], known, strict=True))
 
 
-def _draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+def _draw(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     if np.dtype(dtype).kind != "f":
         return rng.integers(0, 2, shape).astype(dtype)
-    values = rng.standard_normal(shape)
-    values[1::3] = rng.random(values[1::3].shape)
-    values[2::3] *= 3
-    values[0], values[-1] = 0, 1
-    return values.astype(dtype)
+    if kind == "uniform":
+        values = rng.random(shape)
+        values[0], values[-1] = 0, 1
+        return values.astype(dtype)
+    return (rng.standard_normal(shape) * (3 if kind == "wide" else 1)).astype(dtype)
 
 
 def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
@@ -68,7 +77,7 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
                 f"use an .npz with one array for each of {names}",
             )
         arrays = {ports[0].name: arrays}
-    samples = {port.name: _fit(arrays, port, path, lone=len(ports) == 1) for port in ports}
+    samples = {port.name: _fit(arrays, port, path) for port in ports}
     counts = {len(array) for array in samples.values()}
     if len(counts) != 1 or 0 in counts:
         raise BadSamples(f"{str(path)!r} holds {sorted(counts)} samples for the model's inputs")
@@ -77,22 +86,21 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
 
 def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadSamples(
             f"cannot read samples from {str(path)!r}: {error}", "samples are .npy or .npz files"
         ) from error
 
 
-def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path, *, lone: bool) -> NDArray[Any]:
-    """Return the array for one input; a lone array fits a lone input under any name."""
+def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any]:
+    """Return the array for one input, checked and in its element type."""
     array = arrays.get(port.name)
-    if array is None and lone and len(arrays) == 1:
-        array = next(iter(arrays.values()))
     if array is None:
         raise BadSamples(
             f"{str(path)!r} has no array {port.name!r}; it has {', '.join(sorted(arrays))}"

@@ -45,7 +45,13 @@ def run(
         WorkerDied: the worker ended without an answer.
     """
     made: list[Path] = []
-    with _log(log_file) as log, _process(command, arguments, log) as (process, answers):
+    # The worker's temporary files live here, and go with it however it ends.
+    temporary = tempfile.TemporaryDirectory(prefix="foldbn-", ignore_cleanup_errors=True)
+    with (
+        temporary as folder,
+        _log(log_file) as log,
+        _process(command, arguments, log, folder) as (process, answers),
+    ):
         try:
             for line in answers:
                 message = msgspec.json.decode(line, type=Message)
@@ -75,7 +81,7 @@ def _log(log_file: Path | None) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _process(
-    command: str, arguments: dict[str, Any], log: IO[bytes]
+    command: str, arguments: dict[str, Any], log: IO[bytes], folder: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     ours, theirs = os.pipe()
     with os.fdopen(ours, "rb") as answers:
@@ -87,7 +93,7 @@ def _process(
             stderr=log,
             pass_fds=[theirs],
             start_new_session=True,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENT, "TMPDIR": folder},
         )
         os.close(theirs)
         with process:

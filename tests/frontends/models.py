@@ -122,7 +122,7 @@ MODELS: dict[str, Model] = {
         chain(norm(), layer("Conv2D", 5, 3, **C)), IMAGE, "bn folded forward into conv"
     ),
     "norm, conv same": Model(
-        chain(norm(), layer("Conv2D", 5, 3, padding="same", **C)), IMAGE, "bn kept"
+        chain(norm(), layer("Conv2D", 5, 3, padding="same", **C)), IMAGE, "bn stays"
     ),
     "norm, conv same that pads nothing": Model(
         chain(norm(), layer("Conv2D", 5, 2, strides=2, padding="same", **C)),
@@ -130,7 +130,7 @@ MODELS: dict[str, Model] = {
         "bn folded forward into conv",
     ),
     "norm without shift, conv same": Model(
-        chain(norm(center=False), layer("Conv2D", 5, 3, padding="same", **C)), IMAGE, "bn kept"
+        chain(norm(center=False), layer("Conv2D", 5, 3, padding="same", **C)), IMAGE, "bn stays"
     ),
     "grouped conv": Model(chain(layer("Conv2D", 6, 3, groups=2, **C), norm()), IMAGE, AFTER_CONV),
     "norm, grouped conv": Model(
@@ -172,7 +172,7 @@ MODELS: dict[str, Model] = {
         chain(layer("Conv2DTranspose", 3, 3, strides=2, **C), norm()), IMAGE, AFTER_CONV
     ),
     "norm, transposed": Model(
-        chain(norm(), layer("Conv2DTranspose", 3, 3, strides=2, **C)), IMAGE, "bn kept"
+        chain(norm(), layer("Conv2DTranspose", 3, 3, strides=2, **C)), IMAGE, "bn stays"
     ),
     "norm, transposed 1x1": Model(
         chain(norm(), layer("Conv2DTranspose", 3, 1, **C)), IMAGE, "bn folded forward into conv"
@@ -185,7 +185,7 @@ MODELS: dict[str, Model] = {
         chain(norm(), layer("Conv1D", 5, 3, **C)), (8, 3), "bn folded forward into conv"
     ),
     "norm, conv 1d causal": Model(
-        chain(norm(), layer("Conv1D", 5, 3, padding="causal", **C)), (8, 3), "bn kept"
+        chain(norm(), layer("Conv1D", 5, 3, padding="causal", **C)), (8, 3), "bn stays"
     ),
     "conv 3d": Model(chain(layer("Conv3D", 3, 2, **C), norm()), (4, 4, 4, 2), AFTER_CONV),
     "norm, conv 3d": Model(
@@ -201,7 +201,7 @@ MODELS: dict[str, Model] = {
         chain(norm(), layer("Dense", 3, name="dense")), (4, 5), "bn folded forward into dense"
     ),
     "norm of rows, dense rank 3": Model(
-        chain(norm(axis=1), layer("Dense", 3, name="dense")), (4, 5), "bn kept"
+        chain(norm(axis=1), layer("Dense", 3, name="dense")), (4, 5), "bn stays"
     ),
     "dense rank 4": Model(
         chain(layer("Dense", 3, name="dense"), norm()), (2, 3, 5), "bn folded backward into dense"
@@ -229,7 +229,7 @@ MODELS: dict[str, Model] = {
     "zero padding": Model(
         chain(norm(), layer("ZeroPadding2D", 1, name="pad"), layer("Conv2D", 5, 3, **C)),
         IMAGE,
-        "bn kept",
+        "bn stays",
     ),
     "conv, zero padding": Model(
         chain(layer("ZeroPadding2D", 1), layer("Conv2D", 5, 3, **C), norm()), IMAGE, AFTER_CONV
@@ -256,12 +256,12 @@ MODELS: dict[str, Model] = {
     "negative scale and max pooling": Model(
         chain(layer("Conv2D", 5, 3, **C), layer("MaxPooling2D", 2, name="pool"), norm()),
         IMAGE,
-        "bn kept",
+        "bn stays",
     ),
     "negative scale and global max pooling": Model(
         chain(layer("Conv2D", 5, 3, **C), layer("GlobalMaxPooling2D", name="pool"), norm()),
         IMAGE,
-        "bn kept",
+        "bn stays",
     ),
     "prelu": Model(
         chain(layer("Dense", 4, name="dense"), norm(), layer("PReLU")),
@@ -275,7 +275,7 @@ MODELS: dict[str, Model] = {
     ),
     "concatenation": Model(_concatenated, (5,), "bn folded backward into d3 d4 across concatenate"),
     "addition": Model(_added, (5,), "bn folded backward into a b across add"),
-    "multiplication": Model(_multiplied, (5,), "bn kept"),
+    "multiplication": Model(_multiplied, (5,), "bn stays"),
     "two readers": Model(_two_readers, (5,), "bn folded forward into a b"),
     "shared dense, two norms": Model(
         _two_norms_on_one_dense,
@@ -284,14 +284,14 @@ MODELS: dict[str, Model] = {
     ),
     "norm before lstm": Model(_beside_lstm, (4, 5), "bn folded backward into dense"),
     "norm after lstm": Model(_after_lstm, (4, 5), "bn folded forward into dense"),
-    "norm alone": Model(chain(norm()), (5,), "bn kept"),
+    "norm alone": Model(chain(norm()), (5,), "bn stays"),
     "two norms": Model(
         chain(norm("one"), norm("two"), layer("Dense", 3, name="dense")),
         (5,),
         "one merged forward into two; two folded forward into dense",
     ),
     "sigmoid on both sides": Model(
-        chain(layer("Activation", "sigmoid"), norm(), layer("Activation", "tanh")), (5,), "bn kept"
+        chain(layer("Activation", "sigmoid"), norm(), layer("Activation", "tanh")), (5,), "bn stays"
     ),
     "rescaling": Model(
         chain(layer("Rescaling", 0.25, offset=-1, name="bn"), layer("Dense", 3, name="dense")),

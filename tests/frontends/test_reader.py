@@ -27,9 +27,12 @@ def test_conv_takes_its_bias_in():
 
 
 def test_conv_1d():
-    """A one-dimensional convolution is one of two dimensions, one of them of length one."""
-    titles = [op.title for op in _ops("conv 1d")]
-    assert titles == ["ExpandDims", "Conv", "Squeeze", "Bias", "affine layer"]
+    """ExpandDims, a convolution and Squeeze, with the bias after them, are one convolution."""
+    conv, norm = _ops("conv 1d")
+    assert isinstance(norm, ops.AffineOp)
+    assert conv.rank == 2
+    assert conv.kernel.ndim == 3
+    assert conv.bias is not None
 
 
 def test_normalization_is_one_op():

@@ -37,7 +37,8 @@ def test_constant_over_variable():
     shifted = keras.ops.add(keras.ops.multiply(tensor, tensor), 1.0)
     model = keras.Model(tensor, keras.layers.Dense(2)(keras.ops.divide(2.0, shifted)))
     journey = journeys.of_keras(model)
-    assert set(journey.outcomes.values()) == {"kept"}
+    assert set(journey.outcomes.values()) <= {"kept", "lowered"}
+    assert len(journey.outcomes) >= 1
     assert journey.max_rel() <= 1e-9
 
 
@@ -167,9 +168,9 @@ def test_inference_whatever_the_layer_was_called_with():
     normed = keras.layers.BatchNormalization(name="bn")(hidden, training=True)
     model = randomise(keras.Model(tensor, keras.layers.Dense(2, name="last")(normed)))
     journey = journeys.of_keras(model)
-    reference = journey.reference()
-    predicted = model.predict(reference.samples["x"], verbose=0)
-    np.testing.assert_allclose(reference.single["last"], predicted, rtol=1e-5, atol=1e-6)
+    for reference in journey.references():
+        predicted = model.predict(reference.samples["x"], verbose=0)
+        np.testing.assert_allclose(reference.single["last"], predicted, rtol=1e-5, atol=1e-6)
     assert journey.max_rel() <= 1e-9
 
 

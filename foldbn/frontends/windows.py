@@ -1,0 +1,89 @@
+"""Join the nodes that TensorFlow makes of Conv1D and of dilated convolutions.
+
+    Conv1D     ExpandDims -> Conv2D -> Squeeze
+    dilated    SpaceToBatchND -> convolution -> BatchToSpaceND
+
+Exporters know both forms again, so long as nothing comes between their nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from foldbn import ops
+from foldbn.frontends.context import Context
+from foldbn.frontends.groups import Group, sole_readers, without
+
+
+def join_windows(groups: list[Group], context: Context) -> list[Group]:
+    """Return `groups` with each Conv1D, and then each dilated convolution, as one op."""
+    return _join(_join(groups, context, _one_dimensional), context, _dilated)
+
+
+def _join(groups: list[Group], context: Context, recognize: Any) -> list[Group]:
+    sole = sole_readers(groups)
+    joined: list[Group] = []
+    for group in groups:
+        middle = sole.get(group.outputs[0])
+        last = None if middle is None else sole.get(middle.outputs[0])
+        if middle is None or last is None or type(middle.op) not in (ops.Conv, ops.DepthwiseConv):
+            continue
+        whole = recognize(group, middle, last, context)
+        if whole is not None:
+            group.extend(middle, whole)
+            group.extend(last, whole)
+            joined += [middle, last]
+    return without(groups, joined)
+
+
+def _one_dimensional(first: Group, middle: Group, last: Group, _: Context) -> ops.Conv | None:
+    """Return a convolution between ExpandDims and Squeeze of one axis, without that axis."""
+    conv = middle.op
+    if not isinstance(conv, ops.Conv) or not isinstance(first.op, ops.ExpandDims):
+        return None
+    if first.op.axes not in [(axis,) for axis in conv.spatial_axes]:
+        return None
+    place = conv.spatial_axes.index(first.op.axes[0])
+    if last.op != ops.Squeeze(first.op.axes) or conv.window[place] != 1:
+        return None
+
+    def rest(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return values[:place] + values[place + 1 :]
+
+    return replace(
+        conv,
+        kernel=conv.kernel.squeeze(place),
+        strides=rest(conv.strides),
+        dilations=rest(conv.dilations),
+        padding=conv.padding if isinstance(conv.padding, str) else rest(conv.padding),
+        input_size=rest(conv.input_size),
+    )
+
+
+def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.Conv | None:
+    """Return a convolution on the grids of SpaceToBatch as one dilated convolution.
+
+    What is padded only to fill the last grid is cropped again at the end.
+    """
+    conv, kinds = middle.op, (first.nodes[0].op, last.nodes[0].op)
+    if kinds != ("SpaceToBatchND", "BatchToSpaceND") or not isinstance(conv, ops.Conv):
+        return None
+    block, pads = (context.constant(source) for source in first.nodes[0].input[1:3])
+    same, crops = (context.constant(source) for source in last.nodes[0].input[1:3])
+    sample = context.sample(first.inputs[0])
+    if block is None or pads is None or same is None or crops is None or sample is None:
+        return None
+    plain = conv.padding == "valid" and {*conv.strides, *conv.dilations} == {1}
+    net = np.stack([pads[:, 0], pads[:, 1] - crops[:, 1]], axis=1)
+    fits = len(block) == len(conv.window) and (block == same).all() and not crops[:, 0].any()
+    if not plain or not fits or conv.channels_first or (net < 0).any():
+        return None
+    return replace(
+        conv,
+        dilations=tuple(block.tolist()),
+        padding=tuple(map(tuple, net.tolist())) if net.any() else "valid",
+        input_size=sample[: len(block)],
+    )
