@@ -98,7 +98,7 @@ def test_algebra(network):
     algebra = verification.check_algebra(network.references, network.journey.model)
     assert algebra.checked
     counts = [len(next(iter(each.samples.values()))) for each in network.references]
-    assert algebra.samples == sum(counts) > 128
+    assert algebra.samples == sum(counts) >= 128
     assert algebra.max_rel <= 1e-9
 
 

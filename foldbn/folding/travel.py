@@ -152,8 +152,10 @@ def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
 
 def _leaves(graph: Graph, node: Node) -> bool:
     """Whether a node only hands its input on to the model's outputs."""
-    handed_on = isinstance(node.op, ops.Commuting) and node.op == ops.identity()
-    return handed_on and graph.is_output(node.output)
+    if node.op != ops.identity():
+        return False
+    readers = [graph[edge.node] for edge in graph.readers(node.output)]
+    return graph.is_output(node.output) or any(_leaves(graph, reader) for reader in readers)
 
 
 def affine_of(node: Node) -> Affine:

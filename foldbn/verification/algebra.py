@@ -20,6 +20,8 @@ from foldbn.verification.batches import Outputs, Samples, run_in_batches
 from foldbn.verification.metrics import distance
 
 TOLERANCE = 1e-9
+_TRIES = 3
+_UNITS = 2 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Reference:
         samples: the inputs, by name.
         exact: its outputs in float64, by name.
         single: its outputs in its own precision, by name.
-        jittered: its outputs in float64 for inputs that are half a float32 unit off: what the
-            model makes of the least error there can be.
+        jitter: how far its float64 outputs move, root mean square over a few tries, when the
+            inputs are up to two float32 units off: how much it amplifies any rounding.
         depth: how many matrix products and convolutions the graph has.
         bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
     """
@@ -39,7 +41,7 @@ class Reference:
     samples: Samples
     exact: Outputs
     single: Outputs
-    jittered: Outputs
+    jitter: Outputs
     depth: int
     bounded: frozenset[str]
 
@@ -77,15 +79,15 @@ def make_references(original: FrozenModel, sets: Sequence[Samples]) -> list[Refe
         exact, single = exactly(samples), singly(samples)
         if original.batch_size is None:
             _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
-        jittered = exactly(_jittered(samples))
-        good = _finite(samples, exact, single, jittered)
+        jitter = _jitter(exactly, samples, exact)
+        good = _finite(samples, exact, single, jitter)
         if good.any():
             references.append(
                 Reference(
                     samples=_only(good, samples),
                     exact=_only(good, exact),
                     single=_only(good, single),
-                    jittered=_only(good, jittered),
+                    jitter=_only(good, jitter),
                     depth=_depth(original),
                     bounded=_bounded(original),
                 )
@@ -102,16 +104,20 @@ def _only(good: NDArray[np.bool_], arrays: Outputs) -> Outputs:
     return {name: array[good] for name, array in arrays.items()}
 
 
-def _jittered(samples: Samples) -> Samples:
-    """Return float samples as float64, each number up to half a float32 unit off."""
+def _jitter(evaluate: Evaluator, samples: Samples, exact: Outputs) -> Outputs:
+    """Return how far each output moves when the inputs are off by what float32 cannot tell."""
     rng = np.random.default_rng(0)
-    half = float(np.finfo(np.float32).eps) / 2
-    return {
-        name: array * (1 + half * rng.uniform(-1, 1, array.shape))
-        if array.dtype.kind == "f"
-        else array
-        for name, array in samples.items()
-    }
+    moved = {name: np.zeros(array.shape) for name, array in exact.items()}
+    for _ in range(_TRIES):
+        shaken = {
+            name: array * (1 + _UNITS * rng.uniform(-1, 1, array.shape))
+            if array.dtype.kind == "f"
+            else array
+            for name, array in samples.items()
+        }
+        for name, array in evaluate(shaken).items():
+            moved[name] += np.square(array - exact[name]) / _TRIES
+    return {name: np.sqrt(array) for name, array in moved.items()}
 
 
 def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:

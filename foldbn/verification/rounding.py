@@ -1,7 +1,7 @@
 """The second half of the proof: each file, in its own runtime, rounds as well as the original.
 
 The yardstick is the float64 reference. The original float32 model itself is some way off
-it, and so is the float64 model when its inputs are half a float32 unit off, which tells how
+it, and so is the float64 model when its inputs are two float32 units off, which tells how
 much the model amplifies any rounding. A file may be `FACTOR` times as far as the greater of
 the two, plus a few units of float32 rounding that grow with the square root of the depth
 (errors of layers add up like a random walk). A fixed tolerance would be the wrong verdict:
@@ -32,7 +32,7 @@ from foldbn.verification.metrics import (
 )
 from foldbn.verification.runtimes import Artifact, load_artifact
 
-FACTOR = 4.0
+FACTOR = 8.0
 _ULP = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -131,7 +131,7 @@ def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: 
     """Return how much of its allowance the worst channel of the last axis uses.
 
     Each channel has its own scale, so that a great one does not hide a small one. A channel
-    has few numbers, so it may be eight times as far off as a whole output.
+    has few numbers, so it may be four times as far off as a whole output.
     """
     truth = reference.exact[name].astype(np.float64)
 
@@ -139,9 +139,9 @@ def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: 
         wide = array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
         return np.asarray(np.sqrt(np.square(wide).mean(axis=0)))
 
-    own = np.maximum(rms(truth - reference.single[name]), rms(truth - reference.jittered[name]))
+    own = np.maximum(rms(truth - reference.single[name]), rms(reference.jitter[name]))
     scale = np.ones(()) if name in reference.bounded else rms(truth)
-    allowed = 8 * FACTOR * (own + units * scale) + _TINY
+    allowed = 4 * FACTOR * (own + units * scale) + _TINY
     return float((rms(truth - found) / allowed).max())
 
 
@@ -152,10 +152,11 @@ def _judge(reference: Reference, found: Outputs) -> ArtifactVerification:
         gap = distance(exact, found[name])
         if name in reference.bounded:
             gap = replace(gap, scale_rms=1.0, scale_max=1.0)
-        off = [distance(exact, each[name]) for each in (reference.single, reference.jittered)]
+        original = distance(exact, reference.single[name])
+        jitter = distance(exact, exact + reference.jitter[name])
         finite = math.isfinite(gap.max_abs)
         by_channel = _worst_channel(reference, name, found[name], units) if finite else math.inf
-        judged.append(_Judged(name, gap, off[0], off[1], units, by_channel))
+        judged.append(_Judged(name, gap, original, jitter, units, by_channel))
     worst = max(judged, key=lambda one: one.excess)
     finite = all(math.isfinite(one.gap.max_abs) for one in judged)
     return ArtifactVerification(
