@@ -122,6 +122,7 @@ def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
     for name in ordered:
         copy = result.node.add()
         copy.CopyFrom(nodes[name])
+        copy.attr.pop("_class", None)  # a wish to stand beside a node that may be gone
         data = [i for i in copy.input if not i.startswith("^")]
         del copy.input[:]
         copy.input.extend(data)

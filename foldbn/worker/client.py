@@ -45,10 +45,8 @@ def run(
         WorkerDied: the worker ended without an answer.
     """
     made: list[Path] = []
-    # The worker's temporary files live here, and go with it however it ends.
-    temporary = tempfile.TemporaryDirectory(prefix="foldbn-", ignore_cleanup_errors=True)
     with (
-        temporary as folder,
+        _temporary_folder() as folder,
         _log(log_file) as log,
         _process(command, arguments, log, folder) as (process, answers),
     ):
@@ -67,6 +65,19 @@ def run(
         finally:
             _end(process)
             _tidy(made)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder of the worker's temporary files, which goes however the worker ends.
+
+    A signal between its making and the note that it is to be removed would leave it behind.
+    """
+    waiting = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    try:
+        return tempfile.TemporaryDirectory(prefix="foldbn-", ignore_cleanup_errors=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
