@@ -80,7 +80,11 @@ def _plain(value: Any) -> Any:
     help="Time the original's export against the folded one's.",
 )
 @timing_options
-@click.option("--require-fold", is_flag=True, help="Exit 5 if an affine layer would be kept.")
+@click.option(
+    "--require-fold",
+    is_flag=True,
+    help="Exit 5 if an affine layer could be neither folded, merged nor lowered.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @shell_options
 def convert(**options: Any) -> None:
@@ -94,7 +98,11 @@ def convert(**options: Any) -> None:
 @click.command()
 @click.argument("model", type=MODEL)
 @model_options
-@click.option("--require-fold", is_flag=True, help="Exit 5 if an affine layer would be kept.")
+@click.option(
+    "--require-fold",
+    is_flag=True,
+    help="Exit 5 if an affine layer could be neither folded, merged nor lowered.",
+)
 @shell_options
 def inspect(**options: Any) -> None:
     """Say what would be folded in MODEL and why not; write nothing."""

@@ -77,7 +77,7 @@ timing_options = _together(
         "--min-speedup",
         type=float,
         metavar="X",
-        help="Exit 1 if a measured speedup is below X; an inconclusive one is not.",
+        help="Exit 1 if a speedup is below X with its whole interval.",
     ),
 )
 

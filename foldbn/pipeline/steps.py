@@ -98,7 +98,7 @@ def require_folded(folding: Folding) -> None:
         raise NotFolded(
             f"{len(kept)} of {len(folding.decisions)} affine layers stay, the first is"
             f" {kept[0].layer!r}: {kept[0].reason}",
-            "foldbn inspect tells all of them",
+            "foldbn inspect without --require-fold tells all of them",
         )
 
 
