@@ -62,6 +62,8 @@ class FrozenModel:
         outputs: in the model's order.
         layers: to name nodes as the user knows them.
         signature: the signature's name, of a SavedModel that has another than the usual.
+        landmarks: of a folded graph, tensors of the original that must be the same in this
+            one, with their names here.
         exact: float64 values of constants whose float32 value in `graph_def` is rounded.
     """
 
@@ -70,6 +72,7 @@ class FrozenModel:
     outputs: tuple[Port, ...]
     layers: Layers = field(default_factory=Layers)
     signature: str = DEFAULT_SIGNATURE
+    landmarks: dict[str, str] = field(default_factory=dict)
     exact: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property

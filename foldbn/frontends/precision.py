@@ -42,6 +42,10 @@ def widen(model: FrozenModel) -> FrozenModel:
             continue
         copy = graph_def.node.add()
         copy.CopyFrom(node)
+        if node.op == "Bitcast" and node.attr["T"].type == types_pb2.DT_FLOAT:
+            # The bits of a float32 (Keras's argmax tells zeros by them) are no float64's.
+            copy.input[0] = _add_cast(graph_def, f"{node.name}/single", node.input[0], narrow=True)
+            continue
         _widen_node(copy, model.exact)
         if node.op in _FLOAT32_ONLY:
             _cast_output(graph_def, copy)
@@ -92,13 +96,19 @@ def _float() -> int:
 
 def _cast_output(graph_def: GraphDef, node: NodeDef) -> None:
     """Let `node` keep its name for a double copy of what it computes."""
-    from tensorflow.core.framework import types_pb2
-
     name = node.name
     node.name = f"{name}/float"
-    cast = graph_def.node.add(name=name, op="Cast", input=[node.name])
-    cast.attr["SrcT"].type = types_pb2.DT_FLOAT
-    cast.attr["DstT"].type = types_pb2.DT_DOUBLE
+    _add_cast(graph_def, name, node.name, narrow=False)
+
+
+def _add_cast(graph_def: GraphDef, name: str, source: str, *, narrow: bool) -> str:
+    """Add a cast from double to float32, or the other way, and return its name."""
+    from tensorflow.core.framework import types_pb2
+
+    kinds = (types_pb2.DT_DOUBLE, types_pb2.DT_FLOAT)
+    cast = graph_def.node.add(name=name, op="Cast", input=[source])
+    cast.attr["SrcT"].type, cast.attr["DstT"].type = kinds if narrow else reversed(kinds)
+    return name
 
 
 def _write_out_batch_norm(graph_def: GraphDef, node: NodeDef) -> None:

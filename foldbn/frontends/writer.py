@@ -45,13 +45,19 @@ def write(model: FrozenModel, reading: Reading, folded: Graph) -> FrozenModel:
         before = reading.graph[node.name]
         writer.write(node, before, reading.clusters[node.name])
     keep = tuple(port.node for port in model.outputs)
-    return replace(model, graph_def=prune(writer.graph_def, keep), exact=writer.exact)
+    pruned = prune(writer.graph_def, keep)
+    there = {node.name for node in pruned.node}
+    landmarks = {
+        before: after for before, after in writer.landmarks.items() if node_of(after) in there
+    }
+    return replace(model, graph_def=pruned, landmarks=landmarks, exact=writer.exact)
 
 
 class _Writer:
     def __init__(self, model: FrozenModel) -> None:
         self.graph_def: GraphDef = empty_like(model.graph_def)
         self.exact = dict(model.exact)
+        self.landmarks: dict[str, str] = {}
         self._moved: dict[str, str] = {}  # a tensor of the graph -> where it is now
         self._names = {node.name for node in model.graph_def.node}
         shapes = {
@@ -73,6 +79,8 @@ class _Writer:
         renamed = dict(zip(before.inputs, node.inputs, strict=True))
         sources = {old: self._moved.get(new, new) for old, new in renamed.items()}
         copies = [self._copy(member, sources) for member in cluster]
+        if isinstance(node.op, ops.Opaque):
+            self.landmarks.update(sources)
         match node.op:
             case op if op is before.op:
                 self.graph_def.node.extend(copies)

@@ -97,6 +97,7 @@ def convert(  # noqa: PLR0913 - every option of the command
     with clock.phase("verify"):
         references = references_for(folded.loaded.original, samples, seed)
         algebra = verification.check_algebra(references, folded.model)
+        verification.check_landmarks(folded.loaded.original, folded.model, references[0].samples)
     report = Conversion(
         source=folded.loaded.source,
         summary=Summary.of(decisions),

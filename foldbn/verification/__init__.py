@@ -2,6 +2,7 @@
 
 from foldbn.verification.algebra import Reference, check_algebra, make_references
 from foldbn.verification.batches import Samples
+from foldbn.verification.landmarks import check_landmarks
 from foldbn.verification.rounding import verify_artifact
 from foldbn.verification.samples import generate_samples, load_samples
 
@@ -9,6 +10,7 @@ __all__ = [
     "Reference",
     "Samples",
     "check_algebra",
+    "check_landmarks",
     "generate_samples",
     "load_samples",
     "make_references",
