@@ -94,7 +94,8 @@ class Staging:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise WriteFailed(f"cannot write {name!r}: {error.strerror}") from error
+            place = str(self.folder.parent)
+            raise WriteFailed(f"cannot write to {place!r}: {error.strerror}") from error
         return path
 
     def publish(self, targets: dict[Path, Path]) -> None:

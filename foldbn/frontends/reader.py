@@ -82,10 +82,12 @@ def _check_weights(model: FrozenModel, context: Context) -> None:
         value = context.constant(constant)
         if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
             what = "NaN" if np.isnan(value).any() else "infinity"
-            raise BadWeights(
-                f"layer {layer!r}: its weights, or what is computed from them, hold {what}",
-                "retrain or repair it: a variance + epsilon <= 0 has no square root",
-            )
+            if constant.endswith("/folded"):
+                raise BadWeights(
+                    f"layer {layer!r}: what is computed from its weights holds {what}",
+                    "a variance + epsilon <= 0 has no square root: retrain or repair the layer",
+                )
+            raise BadWeights(f"layer {layer!r}: its weights hold {what}", "retrain or repair it")
 
 
 def _recognize(

@@ -149,7 +149,7 @@ def _bounded(model: FrozenModel) -> frozenset[str]:
         node = nodes[port.node]
         while node.op in ("Identity", "Reshape"):
             node = nodes[node_of(node.input[0])]
-        if node.op in ("Sigmoid", "Tanh", "Softmax", "Erf"):
+        if node.op in ("Sigmoid", "Tanh", "Erf"):
             names.add(port.name)
     return frozenset(names)
 

@@ -17,7 +17,7 @@ from foldbn.verification.batches import Samples
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
 _FEWEST = 6
-_MOST_NUMBERS = 2**21
+_MOST_NUMBERS = 2**20
 _UNKNOWN_LENGTH = 32
 
 
