@@ -37,9 +37,9 @@ def test_wrong_fold_is_found_where_the_output_hides_it(saturated):
     """A folded kernel half as great again moves no output, and is found inside."""
     exact = {
         name: value * 1.5 if name.endswith("kernel") else value
-        for name, value in saturated.model.exact.items()
+        for name, value in saturated.model.values.items()
     }
-    wrong = replace(saturated.model, exact=exact)
+    wrong = replace(saturated.model, values=exact)
     references = saturated.references()
     assert verification.check_algebra(references, wrong).max_rel <= 1e-9
     with pytest.raises(VerificationFailed, match="differs in float64 at"):

@@ -96,7 +96,7 @@ def network(request, networks) -> tuple[Path, Journey]:
 
 def _kernels(model: FrozenModel) -> dict[str, np.ndarray]:
     """Return the kernels that folding made, in float64, by the names of their constants."""
-    return {name: value for name, value in model.exact.items() if name.endswith("/kernel")}
+    return {name: value for name, value in model.values.items() if name.endswith("/kernel")}
 
 
 def _altered(model: FrozenModel, name: str, alter: Alter) -> FrozenModel:
@@ -105,11 +105,11 @@ def _altered(model: FrozenModel, name: str, alter: Alter) -> FrozenModel:
 
     graph_def = type(model.graph_def)()
     graph_def.CopyFrom(model.graph_def)
-    exact = alter(model.exact[name])
+    exact = alter(model.values[name])
     (node,) = (node for node in graph_def.node if node.name == name)
     proto = tensor_util.make_tensor_proto(exact.astype(np.float32))
     node.attr["value"].tensor.CopyFrom(proto)
-    return replace(model, graph_def=graph_def, exact={**model.exact, name: exact})
+    return replace(model, graph_def=graph_def, values={**model.values, name: exact})
 
 
 @pytest.mark.parametrize("alter", FAULTS.values(), ids=FAULTS)

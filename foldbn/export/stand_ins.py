@@ -11,13 +11,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from foldbn.frontends.frozen import FrozenModel, NodeDef, empty_like
+from foldbn.frontends.frozen import FrozenModel, NodeDef, empty_like, numpy_type
 
-_SMALL = 4096  # bytes; constants up to this size stay as they are
-_FLOAT32 = 1  # DT_FLOAT
 # Stand-ins are float32 numbers from 1 on, this far apart: each names one weight, exactly.
 _STEP = 2.0**-12
-_MOST = 2**12
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class LightModel:
 
     Attributes:
         model: with a stand-in for each of them.
-        weights: the weights, by the name of their node.
+        weights: the weights, by the name of their node, in the type of the graph.
         values: for splat stand-ins, the weight that each number stands for.
     """
 
@@ -36,7 +33,7 @@ class LightModel:
 
 
 def with_placeholders(model: FrozenModel) -> LightModel:
-    """Return `model` with a Placeholder for each great float32 constant."""
+    """Return `model` with a Placeholder for each great constant."""
 
     def stand_in(node: NodeDef, _number: int) -> NodeDef:
         placeholder = type(node)(name=node.name, op="Placeholder")
@@ -49,38 +46,28 @@ def with_placeholders(model: FrozenModel) -> LightModel:
 
 def with_splats(model: FrozenModel) -> LightModel:
     """Return `model` with one number, a different one for each, in every great constant."""
+    from tensorflow.python.framework.tensor_util import make_tensor_proto
 
     def stand_in(node: NodeDef, number: int) -> NodeDef:
-        splat = type(node)(name=node.name, op="Const")
-        splat.attr["dtype"].CopyFrom(node.attr["dtype"])
-        tensor = splat.attr["value"].tensor
-        tensor.dtype = _FLOAT32
-        tensor.tensor_shape.CopyFrom(node.attr["value"].tensor.tensor_shape)
-        tensor.float_val.append(1 + number * _STEP)
+        kind, shape = numpy_type(node.attr["dtype"].type), node.attr["value"].tensor.tensor_shape
+        tensor = make_tensor_proto(1 + number * _STEP, kind, [dim.size for dim in shape.dim])
+        splat = type(node)()
+        splat.CopyFrom(node)
+        splat.attr["value"].tensor.CopyFrom(tensor)
         return splat
 
     return _lightened(model, stand_in)
 
 
 def _lightened(model: FrozenModel, stand_in: Any) -> LightModel:
-    from tensorflow.python.framework import tensor_util
-
-    graph_def = empty_like(model.graph_def)
-    weights: dict[str, NDArray[Any]] = {}
-    values: dict[float, str] = {}
+    graph_def, stubs = empty_like(model.graph_def), model.stubs()
+    order = {name: number for number, name in enumerate(stubs)}
     for node in model.graph_def.node:
-        if _is_great(node) and len(weights) < _MOST:
-            graph_def.node.append(stand_in(node, len(weights)))
-            values[1 + len(weights) * _STEP] = node.name
-            weights[node.name] = tensor_util.MakeNdarray(node.attr["value"].tensor)
-        else:
-            graph_def.node.append(node)
+        number = order.get(node.name)
+        graph_def.node.append(node if number is None else stand_in(node, number))
+    values = {1 + number * _STEP: name for name, number in order.items()}
+    kinds = {n.name: n.attr["dtype"].type for n in model.graph_def.node if n.name in order}
+    weights = {
+        name: model.values[name].astype(numpy_type(kinds[name]), copy=False) for name in stubs
+    }
     return LightModel(replace(model, graph_def=graph_def), weights, values)
-
-
-def _is_great(node: NodeDef) -> bool:
-    return (
-        node.op == "Const"
-        and node.attr["dtype"].type == _FLOAT32
-        and len(node.attr["value"].tensor.tensor_content) > _SMALL
-    )

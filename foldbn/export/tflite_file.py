@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 from foldbn.errors import ConversionFailed
@@ -11,12 +12,16 @@ from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 
 
-def to_tflite(model: FrozenModel, *, batch_size: int | None = 1) -> bytes:
+def to_tflite(
+    model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = False
+) -> bytes:
     """Return `model` as a TFLite flatbuffer with one signature, named as the model's.
 
     Args:
         model: to be exported.
         batch_size: length of the leading axis; None leaves it dynamic.
+        sketch: leave numbers of no meaning in place of the great weights: the file has the
+            nodes and the size of the right one, and is there much sooner.
 
     Raises:
         ConversionFailed: the converter refuses.
@@ -24,7 +29,10 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1) -> bytes:
     sized = model.with_batch_size(batch_size)
     light = with_splats(sized)
     try:
-        return fill(_convert(light.model), light) or _convert(sized)
+        content = _convert(light.model)
+        if sketch:
+            return content
+        return fill(content, light) or _convert(replace(sized, graph_def=sized.whole(), values={}))
     except Exception as error:  # the converter raises whatever it stumbles over
         text = " ".join(str(error).split())
         raise ConversionFailed(

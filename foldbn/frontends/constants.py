@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
     NodeDef,
-    add_constant,
     empty_like,
     node_of,
     prune,
+    store,
     tensor_name,
 )
 from foldbn.frontends.precision import GraphRunner, widen
@@ -27,7 +26,7 @@ _SAME_VALUE = ("Identity", "StopGradient", "PreventGradient", "Snapshot")
 def fold_constants(model: FrozenModel) -> FrozenModel:
     """Return `model` with each constant subgraph as one constant.
 
-    Constants get their float64 value in `exact`, so that nothing is rounded between a
+    Constants get their float64 value in `values`, so that nothing is rounded between a
     variable and what is folded from it. Each keeps the layer whose variables it is made of.
     """
     constant = _constant_nodes(model.graph_def) - {port.node for port in model.outputs}
@@ -35,11 +34,9 @@ def fold_constants(model: FrozenModel) -> FrozenModel:
     nodes = {node.name: node for node in model.graph_def.node}
     renamed = {tensor: _stored_in(tensor, nodes) for tensor in _frontier(model, constant)}
     computed = [tensor for tensor, name in renamed.items() if name not in nodes]
-    values, exact = _evaluate(model, computed)
-    stored = {renamed[tensor]: value for tensor, value in zip(computed, values, strict=True)}
-    graph_def = _substitute(model.graph_def, constant, renamed, stored)
-    wide = zip(computed, exact, strict=True)
-    known = {renamed[tensor]: value for tensor, value in wide if value.dtype == np.float64}
+    found = _evaluate(model, computed)
+    stored = {renamed[tensor]: pair for tensor, pair in zip(computed, found, strict=True)}
+    graph_def, known = _substitute(model, constant, renamed, stored)
     variables = dict(model.layers.variables)
     for tensor, name in renamed.items():
         if node_of(tensor) in origins:
@@ -47,7 +44,7 @@ def fold_constants(model: FrozenModel) -> FrozenModel:
     layers = replace(model.layers, variables=variables)
     keep = tuple(port.node for port in model.outputs)
     pruned = prune(graph_def, keep)
-    return replace(model, graph_def=pruned, layers=layers, exact=model.exact | known)
+    return replace(model, graph_def=pruned, layers=layers, values=known)
 
 
 def _stored_in(tensor: str, nodes: dict[str, NodeDef]) -> str:
@@ -98,34 +95,32 @@ def _origins(model: FrozenModel, constant: set[str]) -> dict[str, str]:
     return {name: next(iter(layers)) for name, layers in owners.items() if len(layers) == 1}
 
 
-def _evaluate(
-    model: FrozenModel, tensors: list[str]
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Return the values of constant tensors: of their own type, and computed in float64."""
+def _evaluate(model: FrozenModel, tensors: list[str]) -> list[tuple[NDArray[Any], str]]:
+    """Return the values of constant tensors, computed in float64, and their own types."""
     if not tensors:
-        return [], []
+        return []
     roots = tuple(dict.fromkeys(node_of(tensor) for tensor in tensors))
     part = replace(model, graph_def=prune(model.graph_def, roots), inputs=(), outputs=())
-    own = GraphRunner(part.graph_def)
-    exact = GraphRunner(widen(part).graph_def).run(tensors, {})
-    return [value.astype(own.dtype_of(t)) for t, value in zip(tensors, exact, strict=True)], exact
+    own = GraphRunner(part)
+    exact = GraphRunner(widen(part)).run(tensors, {})
+    return [(value, own.dtype_of(t)) for t, value in zip(tensors, exact, strict=True)]
 
 
 def _substitute(
-    graph_def: GraphDef,
+    model: FrozenModel,
     constant: set[str],
     renamed: dict[str, str],
-    values: dict[str, NDArray[Any]],
-) -> GraphDef:
-    """Return the graph with a Const for each of `values`, its readers pointed there."""
-    result = empty_like(graph_def)
-    for name, value in values.items():
-        add_constant(result, name, value)
-    for node in graph_def.node:
+    stored: dict[str, tuple[NDArray[Any], str]],
+) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
+    """Return the graph with a Const for each of `stored`, and what its nodes do not hold."""
+    result, values = empty_like(model.graph_def), dict(model.values)
+    for name, (value, dtype) in stored.items():
+        store(result, values, name, value, dtype)
+    for node in model.graph_def.node:
         if node.name in constant and node.op != "Const":
             continue
         copy = result.node.add()
         copy.CopyFrom(node)
         for index, source in enumerate(copy.input):
             copy.input[index] = renamed.get(tensor_name(source), source)
-    return result
+    return result, values

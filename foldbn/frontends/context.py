@@ -19,7 +19,7 @@ class Context:
 
     def __init__(self, model: FrozenModel, shapes: dict[str, Shape | None]) -> None:
         self._shapes = shapes
-        self._exact = model.exact
+        self._known = model.values
         self._constants = {node.name: node for node in model.graph_def.node if node.op == "Const"}
         self._values: dict[str, NDArray[Any]] = {}
 
@@ -31,7 +31,7 @@ class Context:
         if name not in self._constants:
             return None
         if name not in self._values:
-            value = self._exact.get(name)
+            value = self._known.get(name)
             if value is None:
                 value = tensor_util.MakeNdarray(self._constants[name].attr["value"].tensor)
             wide = value.dtype.kind == "f"

@@ -13,6 +13,9 @@ DEFAULT_SIGNATURE = "serving_default"
 GraphDef = Any
 NodeDef = Any
 
+_GREAT = 1024  # numbers; constants up to this many stay in the graph
+_FLOATS = (1, 2, 19)  # DT_FLOAT, DT_DOUBLE and DT_HALF
+
 
 @dataclass(frozen=True)
 class Port:
@@ -64,7 +67,8 @@ class FrozenModel:
         signature: the signature's name, of a SavedModel that has another than the usual.
         landmarks: of a folded graph, tensors of the original that must be the same in this
             one, with their names here.
-        exact: float64 values of constants whose float32 value in `graph_def` is rounded.
+        values: of constants, by the name of their node: of all great ones, whose nodes hold a
+            stub only, and in float64 of those whose value in `graph_def` is rounded.
     """
 
     graph_def: GraphDef
@@ -73,12 +77,33 @@ class FrozenModel:
     layers: Layers = field(default_factory=Layers)
     signature: str = DEFAULT_SIGNATURE
     landmarks: dict[str, str] = field(default_factory=dict)
-    exact: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    values: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def batch_size(self) -> int | None:
         """The leading axis of the inputs where the model itself fixes it, otherwise None."""
         return self.inputs[0].shape[0]
+
+    def stubs(self) -> list[str]:
+        """Return the constants whose node holds no more than a type and a shape."""
+        return [
+            node.name
+            for node in self.graph_def.node
+            if node.op == "Const"
+            and node.attr["dtype"].type in _FLOATS
+            and is_great(self.values.get(node.name))
+        ]
+
+    def whole(self) -> GraphDef:
+        """Return the graph with every constant in its node, in the node's own type."""
+        graph_def, stubs = empty_like(self.graph_def), set(self.stubs())
+        for node in self.graph_def.node:
+            if node.name in stubs:
+                kind = numpy_type(node.attr["dtype"].type)
+                add_constant(graph_def, node.name, self.values[node.name].astype(kind))
+            else:
+                graph_def.node.append(node)
+        return graph_def
 
     def with_batch_size(self, batch_size: int | None) -> FrozenModel:
         """Return the model with inputs of a fixed leading axis, or a dynamic one for None."""
@@ -138,6 +163,62 @@ def empty_like(graph_def: GraphDef) -> GraphDef:
     result.versions.CopyFrom(graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     return result
+
+
+def is_great(value: NDArray[Any] | None) -> bool:
+    """Whether a constant of this value is kept beside the graph, not in it."""
+    return value is not None and value.dtype.kind == "f" and value.size > _GREAT
+
+
+def store(
+    graph_def: GraphDef,
+    values: dict[str, NDArray[Any]],
+    name: str,
+    value: NDArray[Any],
+    dtype: Any = None,
+) -> None:
+    """Add a constant of element type `dtype`, and what its node does not hold to `values`.
+
+    Args:
+        graph_def: gets the node.
+        values: gets a great value, and one in more digits than `dtype` has.
+        name: of the node.
+        value: in as many digits as are known.
+        dtype: of the node; None is that of `value`.
+    """
+    from tensorflow.python.framework import dtypes, tensor_util
+
+    own = np.dtype(dtype or value.dtype)
+    kind = dtypes.as_dtype(own).as_datatype_enum
+    if is_great(value) and kind in _FLOATS:
+        node = graph_def.node.add(name=name, op="Const")
+        node.attr["dtype"].type = kind
+        node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(0, own, value.shape))
+        values[name] = value
+        return
+    add_constant(graph_def, name, value.astype(own))
+    if value.dtype != own:
+        values[name] = value
+
+
+def lighten(graph_def: GraphDef) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
+    """Return a graph whose great constants are stubs, and their values."""
+    from tensorflow.python.framework import tensor_util
+
+    light, values = empty_like(graph_def), {}
+    for node in graph_def.node:
+        if node.op == "Const" and len(node.attr["value"].tensor.tensor_content) > _GREAT:
+            store(light, values, node.name, tensor_util.MakeNdarray(node.attr["value"].tensor))
+        else:
+            light.node.append(node)
+    return light, values
+
+
+def numpy_type(kind: int) -> Any:
+    """Return the NumPy type of a TensorFlow DataType."""
+    from tensorflow.python.framework import dtypes
+
+    return dtypes.as_dtype(kind).as_numpy_dtype
 
 
 def add_constant(graph_def: GraphDef, name: str, value: NDArray[Any]) -> NodeDef:

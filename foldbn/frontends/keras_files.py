@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from foldbn.errors import Unsupported, UsageError
-from foldbn.frontends.freezing import captured_variables, freeze
+from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.frontends.sniff import Format
+from foldbn.frontends.variables import captured_variables
 
 _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown layer:?) '?([\w>.]+)")
 _SUFFIX = {"keras-h5": ".h5", "keras-zip": ".keras"}

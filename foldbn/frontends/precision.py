@@ -17,6 +17,7 @@ from foldbn.frontends.frozen import (
     Port,
     add_constant,
     empty_like,
+    numpy_type,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _BATCH_NORM = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _FLOAT32_ONLY = ("ResizeBilinear", "ResizeBicubic")
+_ALIGNMENT = 64  # bytes
 
 
 def widen(model: FrozenModel) -> FrozenModel:
@@ -35,7 +37,7 @@ def widen(model: FrozenModel) -> FrozenModel:
     """
     from tensorflow.core.framework import types_pb2
 
-    graph_def = empty_like(model.graph_def)
+    graph_def, stubs = empty_like(model.graph_def), set(model.stubs())
     for node in model.graph_def.node:
         if node.op in _BATCH_NORM and node.attr["T"].type == types_pb2.DT_FLOAT:
             _write_out_batch_norm(graph_def, node)
@@ -46,7 +48,7 @@ def widen(model: FrozenModel) -> FrozenModel:
             # The bits of a float32 (Keras's argmax tells zeros by them) are no float64's.
             copy.input[0] = _add_cast(graph_def, f"{node.name}/single", node.input[0], narrow=True)
             continue
-        _widen_node(copy, model.exact)
+        _widen_node(copy, {} if node.name in stubs else model.values)
         if node.op in _FLOAT32_ONLY:
             _cast_output(graph_def, copy)
     for function in graph_def.library.function:
@@ -55,7 +57,8 @@ def widen(model: FrozenModel) -> FrozenModel:
         for node in function.node_def:
             _widen_node(node, {})
     inputs, outputs = (tuple(map(_widen_port, ports)) for ports in (model.inputs, model.outputs))
-    return replace(model, graph_def=graph_def, inputs=inputs, outputs=outputs, exact={})
+    great = {name: model.values[name] for name in stubs}
+    return replace(model, graph_def=graph_def, inputs=inputs, outputs=outputs, values=great)
 
 
 def _widen_port(port: Port) -> Port:
@@ -69,11 +72,11 @@ def _double(kind: int) -> int:
     return types_pb2.DT_DOUBLE if kind == types_pb2.DT_FLOAT else kind
 
 
-def _widen_node(node: NodeDef, exact: dict[str, NDArray[np.float64]]) -> None:
+def _widen_node(node: NodeDef, values: dict[str, NDArray[Any]]) -> None:
     from tensorflow.python.framework import tensor_util
 
-    if node.op == "Const" and node.name in exact:
-        tensor = tensor_util.make_tensor_proto(exact[node.name], dtype=np.float64)
+    if node.op == "Const" and node.name in values:
+        tensor = tensor_util.make_tensor_proto(values[node.name], dtype=np.float64)
         node.attr["value"].tensor.CopyFrom(tensor)
         node.attr["dtype"].type = _double(node.attr["dtype"].type)
         return
@@ -84,8 +87,17 @@ def _widen_node(node: NodeDef, exact: dict[str, NDArray[np.float64]]) -> None:
         elif kind == "list" and value.list.type:
             value.list.type[:] = [_double(each) for each in value.list.type]
         elif kind == "tensor" and value.tensor.dtype == _float():
-            array = tensor_util.MakeNdarray(value.tensor).astype(np.float64)
-            value.tensor.CopyFrom(tensor_util.make_tensor_proto(array))
+            value.tensor.CopyFrom(_doubled(value.tensor))
+
+
+def _doubled(tensor: Any) -> Any:
+    """Return a tensor of the same numbers in double; one repeated number stays one."""
+    from tensorflow.python.framework import tensor_util
+
+    if len(tensor.float_val) == 1:
+        shape = [dim.size for dim in tensor.tensor_shape.dim]
+        return tensor_util.make_tensor_proto(tensor.float_val[0], np.float64, shape)
+    return tensor_util.make_tensor_proto(tensor_util.MakeNdarray(tensor).astype(np.float64))
 
 
 def _float() -> int:
@@ -178,15 +190,18 @@ def _explained(tf: Any) -> Iterator[None]:
 
 
 class GraphRunner:
-    """A session on one GraphDef, with TensorFlow's own rewriting switched off.
+    """A session on the graph of a model, with TensorFlow's own rewriting switched off.
+
+    Great constants are fed to it with every run, so that the graph holds no copy of them.
 
     Raises:
         Unsupported: TensorFlow has no CPU kernel for an op, or the inputs do not fit.
     """
 
-    def __init__(self, graph_def: GraphDef) -> None:
+    def __init__(self, model: FrozenModel) -> None:
         import tensorflow as tf
 
+        graph_def, self._weights = _fed(model)
         graph = tf.Graph()
         with graph.as_default(), _explained(tf):
             tf.import_graph_def(graph_def, name="")
@@ -199,7 +214,7 @@ class GraphRunner:
     def run(self, fetch: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the values of the tensors `fetch` for the placeholders in `feed`."""
         full = [_full(name) for name in fetch]
-        arrays = {f"{name}:0": array for name, array in feed.items()}
+        arrays = {f"{name}:0": array for name, array in (feed | self._weights).items()}
         import tensorflow as tf
 
         with _explained(tf):
@@ -213,6 +228,34 @@ class GraphRunner:
         """Return the shape that TensorFlow infers, None where it knows no rank."""
         shape = self.graph.get_tensor_by_name(_full(tensor)).shape
         return None if shape.rank is None else tuple(shape.as_list())
+
+
+def _fed(model: FrozenModel) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
+    """Return the graph with a Placeholder for each stub, and what to feed to them."""
+    graph_def, stubs = empty_like(model.graph_def), set(model.stubs())
+    weights = {}
+    for node in model.graph_def.node:
+        if node.name not in stubs:
+            graph_def.node.append(node)
+            continue
+        fed = graph_def.node.add(name=node.name, op="Placeholder")
+        fed.attr["dtype"].CopyFrom(node.attr["dtype"])
+        fed.attr["shape"].shape.CopyFrom(node.attr["value"].tensor.tensor_shape)
+        kind = numpy_type(node.attr["dtype"].type)
+        weights[node.name] = _aligned(model.values[node.name], kind)
+    return graph_def, weights
+
+
+def _aligned(value: NDArray[Any], kind: Any) -> NDArray[Any]:
+    """Return an array of type `kind` that TensorFlow can read where it lies, uncopied."""
+    if value.dtype == kind and value.flags.c_contiguous and not value.ctypes.data % _ALIGNMENT:
+        return value
+    length = value.size * np.dtype(kind).itemsize
+    room = np.empty(length + _ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _ALIGNMENT
+    result = room[start : start + length].view(kind).reshape(value.shape)
+    result[...] = value
+    return result
 
 
 def _full(tensor: str) -> str:

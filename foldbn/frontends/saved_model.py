@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from foldbn.errors import Unreadable, Unsupported, UsageError
-from foldbn.frontends.freezing import captured_variables, freeze
+from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, Layers
+from foldbn.frontends.variables import captured_variables
 
 
 def load(path: Path, signature: str | None) -> FrozenModel:

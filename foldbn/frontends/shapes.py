@@ -29,7 +29,7 @@ Shape = tuple[int | None, ...]
 
 def find_shapes(model: FrozenModel) -> dict[str, Shape | None]:
     """Return the shape of every tensor, batch axis first; None where the rank is unknown."""
-    runner = GraphRunner(model.graph_def)
+    runner = GraphRunner(model)
     shapes: dict[str, Shape | None] = {}
     for operation in runner.graph.get_operations():
         for tensor in operation.outputs:

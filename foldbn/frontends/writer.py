@@ -18,10 +18,11 @@ from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
     NodeDef,
-    add_constant,
     empty_like,
     node_of,
+    numpy_type,
     prune,
+    store,
     tensor_name,
 )
 from foldbn.frontends.reader import Reading
@@ -50,13 +51,14 @@ def write(model: FrozenModel, reading: Reading, folded: Graph) -> FrozenModel:
     landmarks = {
         before: after for before, after in writer.landmarks.items() if node_of(after) in there
     }
-    return replace(model, graph_def=pruned, landmarks=landmarks, exact=writer.exact)
+    values = {name: value for name, value in writer.values.items() if name in there}
+    return replace(model, graph_def=pruned, landmarks=landmarks, values=values)
 
 
 class _Writer:
     def __init__(self, model: FrozenModel) -> None:
         self.graph_def: GraphDef = empty_like(model.graph_def)
-        self.exact = dict(model.exact)
+        self.values = dict(model.values)
         self.landmarks: dict[str, str] = {}
         self._moved: dict[str, str] = {}  # a tensor of the graph -> where it is now
         self._names = {node.name for node in model.graph_def.node}
@@ -181,17 +183,14 @@ class _Writer:
 
     def _constant(self, name: str, value: Array, like: NodeDef) -> str:
         """Add a constant of the element type of `like`, and keep its float64 value."""
-        from tensorflow.python.framework import dtypes
-
-        stored = value.astype(dtypes.as_dtype(like.attr["T"].type).as_numpy_dtype)
-        if not np.isfinite(stored).all():
+        dtype = numpy_type(like.attr["T"].type)
+        if not (np.abs(value) <= np.finfo(dtype).max).all():
             raise ConversionFailed(
                 f"folding makes {name!r} as large as {np.abs(value).max():.3g},"
-                f" more than {stored.dtype} holds"
+                f" more than {np.dtype(dtype)} holds"
             )
         name = self._free(name)
-        add_constant(self.graph_def, name, stored)
-        self.exact[name] = value
+        store(self.graph_def, self.values, name, value, dtype)
         return name
 
     def _free(self, name: str) -> str:

@@ -50,7 +50,7 @@ class Evaluator:
     """Runs a frozen graph on samples, as often as asked."""
 
     def __init__(self, model: FrozenModel) -> None:
-        self._model, self._runner = model, GraphRunner(model.graph_def)
+        self._model, self._runner = model, GraphRunner(model)
 
     def __call__(self, samples: Samples) -> Outputs:
         """Return the outputs for `samples`, by name."""

@@ -41,8 +41,8 @@ def check_landmarks(original: FrozenModel, folded: FrozenModel, samples: Samples
         port.node: samples[port.name][: original.batch_size or _SAMPLES].astype(port.dtype)
         for port in widen(original).inputs
     }
-    wanted = GraphRunner(widen(original).graph_def).run([before for before, _ in chosen], feed)
-    found = GraphRunner(widen(folded).graph_def).run([after for _, after in chosen], feed)
+    wanted = GraphRunner(widen(original)).run([before for before, _ in chosen], feed)
+    found = GraphRunner(widen(folded)).run([after for _, after in chosen], feed)
     compared = 0
     for (name, _), exact, other in zip(chosen, wanted, found, strict=True):
         if exact.dtype != np.float64 or not exact.size or not np.isfinite(exact).all():

@@ -69,7 +69,7 @@ def test_float32_and_float64_agree():
 
     journey = journeys.of_keras(randomise(make(MODELS["conv valid"])))
     stored = {n.name: n.attr["value"].tensor for n in journey.model.graph_def.node}
-    fresh = {k: v for k, v in journey.model.exact.items() if k.endswith(("/kernel", "/bias"))}
+    fresh = {k: v for k, v in journey.model.values.items() if k.endswith(("/kernel", "/bias"))}
     assert len(fresh) == 2
     for name, exact in fresh.items():
         single = tensor_util.MakeNdarray(stored[name])

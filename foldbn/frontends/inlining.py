@@ -1,0 +1,53 @@
+"""Inline the functions that a graph calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foldbn.frontends.frozen import GraphDef
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_COMPILED = ("_XlaMustCompile", "_noinline")
+_SECOND = "api_implements"  # marks a function that has a second body for another device
+
+
+def inline(graph_def: GraphDef, graph: Any, ports: list[str]) -> GraphDef:
+    """Return a graph without calls, by TensorFlow's own rewriter.
+
+    Functions that XLA was to compile are inlined too; Keras asks for it in grouped convolutions.
+
+    Args:
+        graph_def: the graph, which may be changed.
+        graph: the same as a TensorFlow graph.
+        ports: tensors that keep their names.
+    """
+    if not any(node.op in _CALLS for node in graph_def.node):
+        return graph_def
+    import tensorflow as tf
+    from tensorflow.core.protobuf import config_pb2
+    from tensorflow.python.grappler import tf_optimizer
+    from tensorflow.python.training.saver import export_meta_graph
+
+    functions = graph_def.library.function
+    for part in (*functions, *graph_def.node, *(n for f in functions for n in f.node_def)):
+        for attribute in (*_COMPILED, _SECOND):
+            part.attr.pop(attribute, None)
+    _keep_control_flow(graph_def)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(graph_def, name="")
+    meta_graph = export_meta_graph(graph_def=graph_def, graph=graph)
+    meta_graph.collection_def["train_op"].node_list.value.extend(ports)
+    config = config_pb2.ConfigProto()
+    rewriting = config.graph_options.rewrite_options
+    rewriting.min_graph_nodes = -1
+    rewriting.optimizers.append("function")
+    return tf_optimizer.OptimizeGraph(config, meta_graph)
+
+
+def _keep_control_flow(graph_def: GraphDef) -> None:
+    """Let If and While stay single nodes: lowered ones no longer show what they read."""
+    functions = graph_def.library.function
+    for node in (*graph_def.node, *(n for f in functions for n in f.node_def)):
+        if node.op in ("If", "StatelessIf", "While", "StatelessWhile"):
+            node.attr["_lower_using_switch_merge"].b = False
