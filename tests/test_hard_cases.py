@@ -27,7 +27,7 @@ from foldbn.errors import (
     UsageError,
 )
 from foldbn.frontends import loading
-from foldbn.verification.algebra import Evaluator
+from foldbn.verification.reference import Evaluator
 from tests.journeys import randomise
 
 

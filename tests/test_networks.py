@@ -9,7 +9,7 @@ import pytest
 
 from foldbn import export, verification
 from foldbn.frontends.sniff import sniff
-from foldbn.verification.algebra import Evaluator
+from foldbn.verification.reference import Evaluator
 from tests import journeys
 from tests.journeys import Journey
 

@@ -25,7 +25,9 @@ __all__ = [
 ]
 
 
-def export(model: FrozenModel, kind: Format, batch_size: BatchSize, opset: int) -> bytes:
+def export(
+    model: FrozenModel, kind: Format, batch_size: BatchSize, opset: int, *, sketch: bool = False
+) -> bytes:
     """Return `model` as a file of format `kind`.
 
     Args:
@@ -34,6 +36,8 @@ def export(model: FrozenModel, kind: Format, batch_size: BatchSize, opset: int) 
         batch_size: leading axis; None is the model's own where it fixes it, otherwise dynamic for
             ONNX and 1 for TFLite.
         opset: of an ONNX file.
+        sketch: the file is only looked at, never run: its numbers may be left out where that
+            is quicker.
 
     Raises:
         ConversionFailed: the exporter refuses.
@@ -45,4 +49,5 @@ def export(model: FrozenModel, kind: Format, batch_size: BatchSize, opset: int) 
     fixed = batch_size if isinstance(batch_size, int) else own
     if kind == "onnx":
         return to_onnx(model, batch_size=fixed, opset=opset)
-    return to_tflite(model, batch_size=1 if fixed is None and batch_size is None else fixed)
+    length = 1 if fixed is None and batch_size is None else fixed
+    return to_tflite(model, batch_size=length, sketch=sketch)

@@ -12,9 +12,7 @@ from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 
 
-def to_tflite(
-    model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = False
-) -> bytes:
+def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = False) -> bytes:
     """Return `model` as a TFLite flatbuffer with one signature, named as the model's.
 
     Args:

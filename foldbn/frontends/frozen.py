@@ -205,7 +205,8 @@ def lighten(graph_def: GraphDef) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
     """Return a graph whose great constants are stubs, and their values."""
     from tensorflow.python.framework import tensor_util
 
-    light, values = empty_like(graph_def), {}
+    light = empty_like(graph_def)
+    values: dict[str, NDArray[Any]] = {}
     for node in graph_def.node:
         if node.op == "Const" and len(node.attr["value"].tensor.tensor_content) > _GREAT:
             store(light, values, node.name, tensor_util.MakeNdarray(node.attr["value"].tensor))

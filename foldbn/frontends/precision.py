@@ -253,7 +253,7 @@ def _aligned(value: NDArray[Any], kind: Any) -> NDArray[Any]:
     length = value.size * np.dtype(kind).itemsize
     room = np.empty(length + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
-    result = room[start : start + length].view(kind).reshape(value.shape)
+    result: NDArray[Any] = room[start : start + length].view(kind).reshape(value.shape)
     result[...] = value
     return result
 

@@ -41,7 +41,8 @@ def with_constants(
     known = _values(function, captured)
     if known is None:
         return None
-    result, values = empty_like(graph_def), {}
+    result = empty_like(graph_def)
+    values: dict[str, NDArray[Any]] = {}
     for name, value in known.items():
         store(result, values, name, value)
     for node in graph_def.node:
@@ -105,9 +106,7 @@ def _gather(graph_def: GraphDef, node: NodeDef, table: str) -> None:
     """Write a gathering from a variable as one from a constant, along its first axis."""
     axis = f"{node.name}/axis"
     add_constant(graph_def, axis, np.zeros((), np.int32))
-    gather = graph_def.node.add(
-        name=node.name, op="GatherV2", input=[table, node.input[1], axis]
-    )
+    gather = graph_def.node.add(name=node.name, op="GatherV2", input=[table, node.input[1], axis])
     gather.attr["Tparams"].CopyFrom(node.attr["dtype"])
     gather.attr["Tindices"].CopyFrom(node.attr["Tindices"])
     gather.attr["Taxis"].type = 3  # DT_INT32

@@ -13,8 +13,8 @@ from foldbn.pipeline.steps import (
     PathLike,
     load,
     load_and_fold,
-    references_for,
     require_folded,
+    samples_for,
     silent,
 )
 from foldbn.results import Inspection, Summary, Verification, VerifiedArtifact
@@ -83,7 +83,8 @@ def verify(  # noqa: PLR0913 - every option of the command
     with clock.phase("load"):
         loaded = load(Path(original), signature, custom_objects)
     with clock.phase("verify"):
-        references = references_for(loaded.original, samples, seed)
+        sets = samples_for(loaded.original, samples, seed)
+        references = verification.make_references(loaded.original, sets)
         artifacts = tuple(
             VerifiedArtifact(
                 str(path),

@@ -15,10 +15,10 @@ from foldbn.pipeline.steps import (
     Notify,
     PathLike,
     load_and_fold,
-    references_for,
     require_equal,
     require_folded,
     require_speedup,
+    samples_for,
     silent,
 )
 from foldbn.results import (
@@ -95,15 +95,14 @@ def convert(  # noqa: PLR0913 - every option of the command
         require_folded(folded.folding)
     decisions = folded.folding.decisions
     with clock.phase("verify"):
-        references = references_for(folded.loaded.original, samples, seed)
-        algebra = verification.check_algebra(references, folded.model)
-        verification.check_landmarks(folded.loaded.original, folded.model, references[0].samples)
+        sets = samples_for(folded.loaded.original, samples, seed)
+        proof = verification.prove(folded.loaded.original, folded.model, sets)
     report = Conversion(
         source=folded.loaded.source,
         summary=Summary.of(decisions),
         decisions=decisions,
         artifacts=(),
-        verification=ConversionVerification(passed=True, algebra=algebra),
+        verification=ConversionVerification(passed=True, algebra=proof.algebra),
         timings_s=clock.seconds,
         dry_run=dry_run,
         would_write=tuple(map(str, targets)) if dry_run else (),
@@ -118,18 +117,21 @@ def convert(  # noqa: PLR0913 - every option of the command
             notify("made", str(made))
         for kind, target in zip(formats, targets, strict=True):
             with clock.phase("export"):
-                plain = export.export(folded.loaded.simplified, kind, batch_size, opset)
+                simplified = folded.loaded.simplified
+                plain = export.export(simplified, kind, batch_size, opset, sketch=not bench)
+                before = export.statistics_of(plain)
+                original = staging.write(f"original.{kind}", plain) if bench else None
+                del plain
                 content = export.export(folded.model, kind, batch_size, opset)
                 if kind == "onnx":
                     content = export.sign(content, report.source.sha256, asdict(report.summary))
-                original = staging.write(f"original.{kind}", plain)
                 candidate = staging.write(target.name, content)
             with clock.phase("verify"):
-                verdict = verification.verify_artifact(references, content, target.name)
+                verdict = verification.verify_artifact(proof.references, content, target.name)
             require_equal(verdict, target.name)
             staged[candidate] = target
-            artifacts.append(_artifact(kind, target, plain, content, verdict))
-            if bench:
+            artifacts.append(_artifact(kind, target, before, content, verdict))
+            if original is not None:
                 with clock.phase("bench"):
                     rows += benchmark.bench_pair(
                         original,
@@ -146,9 +148,13 @@ def convert(  # noqa: PLR0913 - every option of the command
 
 
 def _artifact(
-    kind: str, target: Path, plain: bytes, content: bytes, verdict: ArtifactVerification
+    kind: str,
+    target: Path,
+    before: export.GraphStatistics,
+    content: bytes,
+    verdict: ArtifactVerification,
 ) -> Artifact:
-    before, after = export.statistics_of(plain), export.statistics_of(content)
+    after = export.statistics_of(content)
     return Artifact(
         format=kind,
         path=str(target),

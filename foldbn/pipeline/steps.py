@@ -68,13 +68,13 @@ def load_and_fold(
     return Folded(loaded, folding, model)
 
 
-def references_for(
+def samples_for(
     original: FrozenModel, samples: PathLike | None, seed: int
-) -> list[verification.Reference]:
-    """Evaluate the original on generated samples, and on the user's where there are any."""
+) -> list[verification.Samples]:
+    """Return sets of generated samples, and the user's own where there are any."""
     own = None if samples is None else verification.load_samples(Path(samples), original.inputs)
     sets = verification.generate_samples(original.inputs, seed, like=own)
-    return verification.make_references(original, sets if own is None else [*sets, own])
+    return sets if own is None else [*sets, own]
 
 
 def require_equal(verdict: ArtifactVerification, name: str) -> None:

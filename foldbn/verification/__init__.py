@@ -1,12 +1,14 @@
 """Prove that outputs are numerically equal: the algebra in float64, rounding per runtime."""
 
-from foldbn.verification.algebra import Reference, check_algebra, make_references
+from foldbn.verification.algebra import Proof, check_algebra, prove
 from foldbn.verification.batches import Samples
 from foldbn.verification.landmarks import check_landmarks
+from foldbn.verification.reference import Reference, make_references
 from foldbn.verification.rounding import verify_artifact
 from foldbn.verification.samples import generate_samples, load_samples
 
 __all__ = [
+    "Proof",
     "Reference",
     "Samples",
     "check_algebra",
@@ -14,5 +16,6 @@ __all__ = [
     "generate_samples",
     "load_samples",
     "make_references",
+    "prove",
     "verify_artifact",
 ]

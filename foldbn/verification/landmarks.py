@@ -7,21 +7,29 @@ reads must be the same in both graphs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from foldbn.errors import VerificationFailed
 from foldbn.frontends.frozen import FrozenModel
-from foldbn.frontends.precision import GraphRunner, widen
-from foldbn.verification.algebra import TOLERANCE
 from foldbn.verification.batches import Samples
-from foldbn.verification.metrics import distance
+from foldbn.verification.metrics import TOLERANCE, distance
+from foldbn.verification.reference import in_float64
 
 _MOST = 32
-_SAMPLES = 2
+
+
+def landmarks_of(folded: FrozenModel) -> dict[str, str]:
+    """Return up to 32 tensors of the original, evenly chosen, and their names in `folded`."""
+    pairs = sorted(folded.landmarks.items())
+    return dict(pairs[:: max(1, -(-len(pairs) // _MOST))])
 
 
 def check_landmarks(original: FrozenModel, folded: FrozenModel, samples: Samples) -> int:
-    """Compare up to 32 inner tensors of both graphs in float64, on two samples.
+    """Compare the landmarks in both graphs in float64, on the first sample.
 
     Args:
         original: the graph as it was frozen.
@@ -29,22 +37,27 @@ def check_landmarks(original: FrozenModel, folded: FrozenModel, samples: Samples
         samples: inputs, by name.
 
     Returns:
-        How many tensors were compared. Those that are not finite in the original prove
-        nothing and do not count.
+        How many tensors were compared.
 
     Raises:
         VerificationFailed: one is further off than float64 rounding.
     """
-    pairs = sorted(folded.landmarks.items())
-    chosen = pairs[:: max(1, -(-len(pairs) // _MOST))]
-    feed = {
-        port.node: samples[port.name][: original.batch_size or _SAMPLES].astype(port.dtype)
-        for port in widen(original).inputs
-    }
-    wanted = GraphRunner(widen(original)).run([before for before, _ in chosen], feed)
-    found = GraphRunner(widen(folded)).run([after for _, after in chosen], feed)
+    landmarks = landmarks_of(folded)
+    wanted = in_float64(original).inside(list(landmarks), samples)
+    found = in_float64(folded).inside(list(landmarks.values()), samples)
+    return compare_landmarks(list(landmarks), wanted, found)
+
+
+def compare_landmarks(
+    names: Sequence[str], wanted: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
+) -> int:
+    """Return how many tensors were compared: those that are finite in the original.
+
+    Raises:
+        VerificationFailed: one is further off than float64 rounding.
+    """
     compared = 0
-    for (name, _), exact, other in zip(chosen, wanted, found, strict=True):
+    for name, exact, other in zip(names, wanted, found, strict=True):
         if exact.dtype != np.float64 or not exact.size or not np.isfinite(exact).all():
             continue
         compared += 1

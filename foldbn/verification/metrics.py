@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from foldbn.verification.batches import Outputs
 
+TOLERANCE = 1e-9  # of float64 rounding, relative to the largest magnitude
+
 
 @dataclass(frozen=True)
 class Distance:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed
 from foldbn.results import ArtifactVerification
-from foldbn.verification.algebra import Reference
 from foldbn.verification.batches import Outputs
 from foldbn.verification.metrics import (
     Distance,
@@ -30,6 +29,7 @@ from foldbn.verification.metrics import (
     snr_db,
     ulp_p99,
 )
+from foldbn.verification.reference import Reference
 from foldbn.verification.runtimes import Artifact, load_artifact
 
 FACTOR = 8.0

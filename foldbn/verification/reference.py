@@ -1,0 +1,185 @@
+"""What the original model computes: the truth that everything is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldbn.errors import BadSamples, Unsupported
+from foldbn.frontends.frozen import FrozenModel, node_of
+from foldbn.frontends.precision import GraphRunner, widen
+from foldbn.verification.batches import Outputs, Samples, run_in_batches
+
+# Of few numbers the root mean square is an unsteady guess, and takes more tries.
+_ENOUGH = 1024
+_TRIES = 3
+_UNITS = 2 * float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the original model computes for some samples.
+
+    Attributes:
+        samples: the inputs, by name.
+        exact: its outputs in float64, by name.
+        single: its outputs in its own precision, by name.
+        jitter: how far its float64 outputs move, root mean square over a few tries, when the
+            inputs are up to two float32 units off: how much it amplifies any rounding.
+        depth: how many matrix products and convolutions the graph has.
+        bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
+    """
+
+    samples: Samples
+    exact: Outputs
+    single: Outputs
+    jitter: Outputs
+    depth: int
+    bounded: frozenset[str]
+
+
+class Evaluator:
+    """Runs a frozen graph on samples, as often as asked."""
+
+    def __init__(self, model: FrozenModel) -> None:
+        self._model, self._runner = model, GraphRunner(model)
+
+    def __call__(self, samples: Samples) -> Outputs:
+        """Return the outputs for `samples`, by name."""
+        count = len(next(iter(samples.values())))
+        return run_in_batches(self._run, samples, (self._model.batch_size or count,))
+
+    def inside(self, tensors: Sequence[str], samples: Samples) -> list[NDArray[Any]]:
+        """Return inner tensors for the first samples, as many as the graph takes or one."""
+        count = self._model.batch_size or 1
+        return self._fetch(tensors, {name: array[:count] for name, array in samples.items()})
+
+    def _run(self, part: Samples) -> Outputs:
+        values = self._fetch([port.node for port in self._model.outputs], part)
+        return dict(zip((port.name for port in self._model.outputs), values, strict=True))
+
+    def _fetch(self, tensors: Sequence[str], part: Samples) -> list[NDArray[Any]]:
+        feed = {port.node: part[port.name].astype(port.dtype) for port in self._model.inputs}
+        return self._runner.run(list(tensors), feed)
+
+
+def in_float64(model: FrozenModel) -> Evaluator:
+    """Return an evaluator of `model` that computes in float64."""
+    return Evaluator(widen(model))
+
+
+def make_references(
+    original: FrozenModel, sets: Sequence[Samples], exactly: Evaluator | None = None
+) -> list[Reference]:
+    """Evaluate the original model in float64 and in its own precision, on each set of samples.
+
+    Samples on which the original itself overflows prove nothing and are left out, and so are
+    sets of which nothing is left.
+
+    Args:
+        original: the model.
+        sets: of samples.
+        exactly: the original's evaluator in float64, if there is one already.
+
+    Raises:
+        BadSamples: no sample is left.
+        Unsupported: the model's output for a sample depends on its batch, or on chance.
+    """
+    exactly, singly = exactly or in_float64(original), Evaluator(original)
+    references = []
+    for samples in sets:
+        exact, single = exactly(samples), singly(samples)
+        if original.batch_size is None and samples is sets[-1]:
+            _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
+        jitter = _jitter(exactly, samples, exact)
+        good = _finite(samples, exact, single, jitter)
+        if good.any():
+            references.append(
+                Reference(
+                    samples=_only(good, samples),
+                    exact=_only(good, exact),
+                    single=_only(good, single),
+                    jitter=_only(good, jitter),
+                    depth=_depth(original),
+                    bounded=_bounded(original),
+                )
+            )
+    if not references:
+        raise BadSamples(
+            "the original model's outputs are NaN or infinite on every sample",
+            "give inputs that it can compute with --samples",
+        )
+    return references
+
+
+def _only(good: NDArray[np.bool_], arrays: Outputs) -> Outputs:
+    return {name: array[good] for name, array in arrays.items()}
+
+
+def _jitter(evaluate: Evaluator, samples: Samples, exact: Outputs) -> Outputs:
+    """Return how far each output moves when the inputs are off by what float32 cannot tell."""
+    rng = np.random.default_rng(0)
+    moved = {name: np.zeros(array.shape) for name, array in exact.items()}
+    tries = 1 if all(array.size >= _ENOUGH for array in exact.values()) else _TRIES
+    for _ in range(tries):
+        shaken = {
+            name: array * (1 + _UNITS * rng.uniform(-1, 1, array.shape))
+            if array.dtype.kind == "f"
+            else array
+            for name, array in samples.items()
+        }
+        for name, array in evaluate(shaken).items():
+            moved[name] += np.square(array - exact[name]) / tries
+    return {name: np.sqrt(array) for name, array in moved.items()}
+
+
+def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:
+    """Return which samples have finite outputs only."""
+    count = len(next(iter(samples.values())))
+    arrays = [array.astype(np.float64) for each in outputs for array in each.values()]
+    finite = np.ones(count, bool)
+    for array in arrays:
+        finite &= np.isfinite(array).reshape(count, -1).all(axis=1)
+    return finite
+
+
+def _check_independence(exact: Outputs, alone: Outputs) -> None:
+    """Refuse a model whose output for a sample depends on the batch or on chance."""
+    for name, array in exact.items():
+        if not np.allclose(array[:1], alone[name], rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise Unsupported(
+                f"{name!r} of one sample depends on the others in its batch, or on chance",
+                "a BatchNormalization or Dropout runs in training mode: export the model for"
+                " inference",
+            )
+
+
+def _bounded(model: FrozenModel) -> frozenset[str]:
+    """Return the outputs that an activation of range one computes."""
+    nodes = {node.name: node for node in model.graph_def.node}
+    names = set()
+    for port in model.outputs:
+        node = nodes[port.node]
+        while node.op in ("Identity", "Reshape"):
+            node = nodes[node_of(node.input[0])]
+        if node.op in ("Sigmoid", "Tanh", "Erf"):
+            names.add(port.name)
+    return frozenset(names)
+
+
+def _depth(model: FrozenModel) -> int:
+    products = (
+        "MatMul",
+        "BatchMatMulV2",
+        "Conv2D",
+        "Conv3D",
+        "DepthwiseConv2dNative",
+        "Einsum",
+        "BatchMatMulV3",
+        "Conv2DBackpropInput",
+    )
+    return max(1, sum(node.op in products for node in model.graph_def.node))
