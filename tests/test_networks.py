@@ -227,7 +227,7 @@ def test_tflite_of_mlp_bn_after(network):
 @_only(stem="mlp_bn_after")
 def test_nothing_is_rounded_before_it_is_folded(network):
     """Weights that folding makes are kept in float64 beside the float32 that is exported."""
-    kernels = {k: v for k, v in network.journey.model.exact.items() if k.endswith("/kernel")}
+    kernels = {k: v for k, v in network.journey.model.values.items() if k.endswith("/kernel")}
     assert kernels
     assert all(value.dtype == np.float64 for value in kernels.values())
     assert any((value != value.astype(np.float32)).any() for value in kernels.values())

@@ -2,7 +2,6 @@
 
 from foldbn.verification.algebra import Proof, check_algebra, prove
 from foldbn.verification.batches import Samples
-from foldbn.verification.landmarks import check_landmarks
 from foldbn.verification.reference import Reference, make_references
 from foldbn.verification.rounding import verify_artifact
 from foldbn.verification.samples import generate_samples, load_samples
@@ -12,7 +11,6 @@ __all__ = [
     "Reference",
     "Samples",
     "check_algebra",
-    "check_landmarks",
     "generate_samples",
     "load_samples",
     "make_references",

@@ -20,10 +20,17 @@ from foldbn.verification.reference import Evaluator, Reference, in_float64, make
 
 @dataclass(frozen=True)
 class Proof:
-    """What the original computes, and how close the folded graph comes to it in float64."""
+    """What the original computes, and how close the folded graph comes to it in float64.
+
+    Attributes:
+        references: one for each set of samples.
+        algebra: of the outputs.
+        landmarks: how many inner tensors were compared.
+    """
 
     references: list[Reference]
     algebra: Algebra
+    landmarks: int
 
 
 def prove(original: FrozenModel, folded: FrozenModel, sets: Sequence[Samples]) -> Proof:
@@ -42,8 +49,8 @@ def prove(original: FrozenModel, folded: FrozenModel, sets: Sequence[Samples]) -
     del exactly  # its weights take twice the room of the model's
     evaluate = in_float64(folded)
     algebra = check_algebra(references, folded, evaluate)
-    compare_landmarks(list(landmarks), inner, evaluate.inside(list(landmarks.values()), samples))
-    return Proof(references, algebra)
+    found = evaluate.inside(list(landmarks.values()), samples)
+    return Proof(references, algebra, compare_landmarks(list(landmarks), inner, found))
 
 
 def check_algebra(

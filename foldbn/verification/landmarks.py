@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from foldbn.errors import VerificationFailed
 from foldbn.frontends.frozen import FrozenModel
-from foldbn.verification.batches import Samples
 from foldbn.verification.metrics import TOLERANCE, distance
-from foldbn.verification.reference import in_float64
 
 _MOST = 32
 
@@ -26,26 +24,6 @@ def landmarks_of(folded: FrozenModel) -> dict[str, str]:
     """Return up to 32 tensors of the original, evenly chosen, and their names in `folded`."""
     pairs = sorted(folded.landmarks.items())
     return dict(pairs[:: max(1, -(-len(pairs) // _MOST))])
-
-
-def check_landmarks(original: FrozenModel, folded: FrozenModel, samples: Samples) -> int:
-    """Compare the landmarks in both graphs in float64, on the first sample.
-
-    Args:
-        original: the graph as it was frozen.
-        folded: the folded graph, with its landmarks.
-        samples: inputs, by name.
-
-    Returns:
-        How many tensors were compared.
-
-    Raises:
-        VerificationFailed: one is further off than float64 rounding.
-    """
-    landmarks = landmarks_of(folded)
-    wanted = in_float64(original).inside(list(landmarks), samples)
-    found = in_float64(folded).inside(list(landmarks.values()), samples)
-    return compare_landmarks(list(landmarks), wanted, found)
 
 
 def compare_landmarks(
