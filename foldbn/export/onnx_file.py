@@ -46,12 +46,12 @@ def to_onnx(
             output_names=[f"{port.node}:0" for port in model.outputs],
             opset=opset,
         )
+        onnx.checker.check_model(proto, full_check=True)
         _put_weights_in(proto, light.weights)
         _number(proto.graph, {})
         _rename_ports(proto.graph, model)
         _name_open_axes(proto.graph)
         proto.graph.name, proto.graph.doc_string = "model", ""
-        onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # tf2onnx raises whatever it stumbles over
         text = " ".join(str(error).split())
         raise ConversionFailed(
@@ -101,10 +101,9 @@ def _put_weights_in(proto: Any, weights: dict[str, NDArray[Any]]) -> None:
     del proto.graph.node[:], proto.graph.input[:]
     proto.graph.node.extend(kept)
     proto.graph.input.extend(inputs)
-    for name, value in known.items():
-        if name in read:
-            tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
-            proto.graph.initializer.append(tensor)
+    for name in [name for name in known if name in read]:
+        tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(known.pop(name)), name)
+        proto.graph.initializer.append(tensor)
     unread = [t for t in proto.graph.initializer if t.name not in read]
     for tensor in unread:
         proto.graph.initializer.remove(tensor)
@@ -183,13 +182,13 @@ def sign(content: bytes, sha256: str, counts: dict[str, int]) -> bytes:
     """
     import onnx
 
-    proto = onnx.load_from_string(content)
-    proto.producer_name, proto.producer_version = "foldbn", __version__
+    # Protobuf messages merge when their bytes are joined: the weights need not be read again.
+    added = onnx.ModelProto(producer_name="foldbn", producer_version=__version__)
     properties = {
         "foldbn.version": __version__,
         "foldbn.source_sha256": sha256,
         **{f"foldbn.{name}": str(count) for name, count in counts.items()},
     }
     for key, value in sorted(properties.items()):
-        proto.metadata_props.add(key=key, value=value)
-    return bytes(proto.SerializeToString(deterministic=True))
+        added.metadata_props.add(key=key, value=value)
+    return content + bytes(added.SerializeToString(deterministic=True))

@@ -66,8 +66,4 @@ def _lightened(model: FrozenModel, stand_in: Any) -> LightModel:
         number = order.get(node.name)
         graph_def.node.append(node if number is None else stand_in(node, number))
     values = {1 + number * _STEP: name for name, number in order.items()}
-    kinds = {n.name: n.attr["dtype"].type for n in model.graph_def.node if n.name in order}
-    weights = {
-        name: model.values[name].astype(numpy_type(kinds[name]), copy=False) for name in stubs
-    }
-    return LightModel(replace(model, graph_def=graph_def), weights, values)
+    return LightModel(replace(model, graph_def=graph_def), model.rounded().values, values)

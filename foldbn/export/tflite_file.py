@@ -46,12 +46,23 @@ def _convert(model: FrozenModel) -> bytes:
     module.serve = _concrete_function(model)
     if model.signature == DEFAULT_SIGNATURE:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve], module)
-        return bytes(converter.convert())
+        return _run(converter)
     # Only by way of a SavedModel does the converter keep a signature's own name.
     with tempfile.TemporaryDirectory(prefix="foldbn-") as folder:
         tf.saved_model.save(module, folder, signatures={model.signature: module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, [model.signature])
-        return bytes(converter.convert())
+        return _run(converter)
+
+
+def _run(converter: Any) -> bytes:
+    """Convert, without two last steps that copy all weights several times.
+
+    One looks for equal weights, and stand-ins are never equal; the other adds a note about the
+    converter's options.
+    """
+    converter._optimize_tflite_model = lambda content, *_, **__: content  # noqa: SLF001
+    converter.exclude_conversion_metadata = True
+    return bytes(converter.convert())
 
 
 def _concrete_function(model: FrozenModel) -> Any:

@@ -94,6 +94,13 @@ class FrozenModel:
             and is_great(self.values.get(node.name))
         ]
 
+    def rounded(self) -> FrozenModel:
+        """Return the model without digits that its own types do not hold: half the room."""
+        kinds = {node.name: node.attr["dtype"].type for node in self.graph_def.node}
+        stubs = self.stubs()
+        values = {n: self.values[n].astype(numpy_type(kinds[n]), copy=False) for n in stubs}
+        return replace(self, values=values)
+
     def whole(self) -> GraphDef:
         """Return the graph with every constant in its node, in the node's own type."""
         graph_def, stubs = empty_like(self.graph_def), set(self.stubs())

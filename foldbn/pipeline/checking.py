@@ -45,8 +45,8 @@ def inspect(
     """
     folded = load_and_fold(Path(model), signature, custom_objects, Clock(notify))
     if require_fold:
-        require_folded(folded.folding)
-    decisions = folded.folding.decisions
+        require_folded(folded.decisions)
+    decisions = folded.decisions
     return Inspection(folded.loaded.source, Summary.of(decisions), decisions)
 
 

@@ -14,11 +14,12 @@ from foldbn.pipeline.steps import (
     Clock,
     Notify,
     PathLike,
+    Proven,
     load_and_fold,
+    prove,
     require_equal,
     require_folded,
     require_speedup,
-    samples_for,
     silent,
 )
 from foldbn.results import (
@@ -90,19 +91,21 @@ def convert(  # noqa: PLR0913 - every option of the command
         raise UsageError("--min-speedup needs a benchmark: it does not go with --no-bench")
     if bench and "onnx" in formats:
         benchmark.resolve(providers)
-    folded = load_and_fold(source, signature, custom_objects, clock)
-    if require_fold:
-        require_folded(folded.folding)
-    decisions = folded.folding.decisions
-    with clock.phase("verify"):
-        sets = samples_for(folded.loaded.original, samples, seed)
-        proof = verification.prove(folded.loaded.original, folded.model, sets)
+    proven = _load_and_prove(
+        source,
+        clock,
+        signature=signature,
+        custom_objects=custom_objects,
+        samples=samples,
+        seed=seed,
+        require_fold=require_fold,
+    )
     report = Conversion(
-        source=folded.loaded.source,
-        summary=Summary.of(decisions),
-        decisions=decisions,
+        source=proven.source,
+        summary=Summary.of(proven.decisions),
+        decisions=proven.decisions,
         artifacts=(),
-        verification=ConversionVerification(passed=True, algebra=proof.algebra),
+        verification=ConversionVerification(passed=True, algebra=proven.proof.algebra),
         timings_s=clock.seconds,
         dry_run=dry_run,
         would_write=tuple(map(str, targets)) if dry_run else (),
@@ -117,17 +120,18 @@ def convert(  # noqa: PLR0913 - every option of the command
             notify("made", str(made))
         for kind, target in zip(formats, targets, strict=True):
             with clock.phase("export"):
-                simplified = folded.loaded.simplified
-                plain = export.export(simplified, kind, batch_size, opset, sketch=not bench)
+                plain = export.export(proven.plain, kind, batch_size, opset, sketch=not bench)
                 before = export.statistics_of(plain)
                 original = staging.write(f"original.{kind}", plain) if bench else None
                 del plain
-                content = export.export(folded.model, kind, batch_size, opset)
+                content = export.export(proven.model, kind, batch_size, opset)
                 if kind == "onnx":
                     content = export.sign(content, report.source.sha256, asdict(report.summary))
                 candidate = staging.write(target.name, content)
             with clock.phase("verify"):
-                verdict = verification.verify_artifact(proof.references, content, target.name)
+                verdict = verification.verify_artifact(
+                    proven.proof.references, content, target.name
+                )
             require_equal(verdict, target.name)
             staged[candidate] = target
             artifacts.append(_artifact(kind, target, before, content, verdict))
@@ -145,6 +149,24 @@ def convert(  # noqa: PLR0913 - every option of the command
         require_speedup(rows, min_speedup)
         staging.publish(staged)
     return replace(report, artifacts=tuple(artifacts), benchmark=tuple(rows))
+
+
+def _load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
+    source: Path,
+    clock: Clock,
+    *,
+    signature: str | None,
+    custom_objects: PathLike | None,
+    samples: PathLike | None,
+    seed: int,
+    require_fold: bool,
+) -> Proven:
+    """Return the folded model; what only the proof needed is let go."""
+    folded = load_and_fold(source, signature, custom_objects, clock)
+    if require_fold:
+        require_folded(folded.decisions)
+    with clock.phase("verify"):
+        return prove(folded, samples, seed)
 
 
 def _artifact(

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from foldbn import verification
 from foldbn.errors import NotFolded, TooSlow, VerificationFailed
-from foldbn.folding import Folding, fold
+from foldbn.folding import fold
 from foldbn.frontends import loading, reader, writer
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.loading import LoadedModel
-from foldbn.results import ArtifactVerification, BenchmarkRow
+from foldbn.results import ArtifactVerification, BenchmarkRow, Decision, Source
 
 Notify = Callable[[str, str], None]
 PathLike = str | Path
@@ -46,8 +46,27 @@ class Folded:
     """A loaded model, and the same folded."""
 
     loaded: LoadedModel
-    folding: Folding
+    decisions: tuple[Decision, ...]
     model: FrozenModel
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A folded model that equals the original in float64.
+
+    Attributes:
+        source: where the original came from.
+        decisions: one for each affine layer.
+        plain: the original, ready to be exported.
+        model: the same folded, its weights rounded to the types they are exported in.
+        proof: what the original computes, and how close the folded model comes to it.
+    """
+
+    source: Source
+    decisions: tuple[Decision, ...]
+    plain: FrozenModel
+    model: FrozenModel
+    proof: verification.Proof
 
 
 def load(path: Path, signature: str | None, custom_objects: PathLike | None) -> LoadedModel:
@@ -65,7 +84,16 @@ def load_and_fold(
         reading = reader.read(loaded.simplified, loaded.shapes)
         folding = fold(reading.graph)
         model = writer.write(loaded.simplified, reading, folding.graph)
-    return Folded(loaded, folding, model)
+    return Folded(loaded, folding.decisions, model)
+
+
+def prove(folded: Folded, samples: PathLike | None, seed: int) -> Proven:
+    """Hold a folded model against its original, in float64."""
+    loaded = folded.loaded
+    sets = samples_for(loaded.original, samples, seed)
+    proof = verification.prove(loaded.original, folded.model, sets)
+    rounded = folded.model.rounded()
+    return Proven(loaded.source, folded.decisions, loaded.simplified, rounded, proof)
 
 
 def samples_for(
@@ -92,11 +120,11 @@ def told(number: float | None) -> str:
     return "NaN or infinity" if number is None else f"{number:.1e}"
 
 
-def require_folded(folding: Folding) -> None:
+def require_folded(decisions: Sequence[Decision]) -> None:
     """Raise NotFolded if an affine layer is kept."""
-    if kept := [d for d in folding.decisions if d.outcome == "kept"]:
+    if kept := [d for d in decisions if d.outcome == "kept"]:
         raise NotFolded(
-            f"{len(kept)} of {len(folding.decisions)} affine layers stay, the first is"
+            f"{len(kept)} of {len(decisions)} affine layers stay, the first is"
             f" {kept[0].layer!r}: {kept[0].reason}",
             "foldbn inspect without --require-fold tells all of them",
         )
