@@ -96,9 +96,12 @@ class FrozenModel:
 
     def rounded(self) -> FrozenModel:
         """Return the model without digits that its own types do not hold: half the room."""
-        kinds = {node.name: node.attr["dtype"].type for node in self.graph_def.node}
-        stubs = self.stubs()
-        values = {n: self.values[n].astype(numpy_type(kinds[n]), copy=False) for n in stubs}
+        stubs = set(self.stubs())
+        kinds = {n.name: n.attr["dtype"].type for n in self.graph_def.node if n.name in stubs}
+        values = {
+            name: self.values[name].astype(numpy_type(kind), copy=False)
+            for name, kind in kinds.items()
+        }
         return replace(self, values=values)
 
     def whole(self) -> GraphDef:
