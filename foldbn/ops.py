@@ -31,9 +31,15 @@ class Op:
 
 @dataclass(frozen=True)
 class Opaque(Op):
-    """Any op without a rule: a wall. `kind` is its framework's name for it."""
+    """Any op without a rule: a wall.
+
+    Attributes:
+        kind: its framework's name for it.
+        reason: a clause that says why nothing moves past it, where that is known.
+    """
 
     kind: str
+    reason: str = ""
 
     @property
     def title(self) -> str:
@@ -72,6 +78,29 @@ class Dense(Op):
     kernel: Array
     bias: Array | None = None
     rank: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding(Op):
+    """Looks up rows of `table`, ``[rows, *features]``, for a sample of indices.
+
+    The result has the axes of the indices first, then those of the features: `rank` in all.
+    """
+
+    table: Array
+    rank: int
+
+
+@dataclass(frozen=True, eq=False)
+class Mixing(Op):
+    """``y = kernel @ x`` over the last axis but one of a sample; kernel is ``[out, in]``."""
+
+    kernel: Array
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return "a product with a constant from the left"
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,18 +231,34 @@ def batch_to_space(axes: tuple[int, ...]) -> Commuting:
     return Commuting("BatchToSpace", "any", shifts=True, uniform_axes=axes)
 
 
+def resize(axes: tuple[int, ...], name: str = "bilinear resizing") -> Commuting:
+    """Return resizing: each result is a mean of inputs, with weights that add up to one."""
+    return Commuting(name, "any", shifts=True, uniform_axes=axes)
+
+
+_POOLS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling", "min": "Min", "sum": "Sum"}
+
+
 @dataclass(frozen=True)
 class GlobalPool(Op):
-    """The mean or maximum over whole `axes` of a sample; `keepdims` leaves them length 1."""
+    """The mean, maximum, minimum or sum over whole `axes` of a sample.
 
-    kind: Literal["mean", "max"]
+    Attributes:
+        kind: which.
+        axes: of the sample.
+        keepdims: whether they stay, with length 1.
+        count: how many numbers go into a sum; 1 for the other kinds.
+    """
+
+    kind: Literal["mean", "max", "min", "sum"]
     axes: tuple[int, ...]
     keepdims: bool
+    count: int = 1
 
     @property
     def title(self) -> str:
         """Keras's name for it."""
-        return "GlobalAveragePooling" if self.kind == "mean" else "GlobalMaxPooling"
+        return _POOLS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -247,6 +292,44 @@ class Transpose(Op):
     """Axis i of the result is axis ``permutation[i]`` of the sample."""
 
     permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Select(Op):
+    """Takes positions of a sample: cropping, slicing, tiling, repeating, reversing, mirroring.
+
+    Attributes:
+        name: what a person calls it.
+        indices: for each axis of the sample the positions taken along it, or None for all.
+        source: length of each axis before; None where it is not known and all is taken.
+        dropped: axes of the sample that go away, of which one position is taken.
+    """
+
+    name: str
+    indices: tuple[tuple[int, ...] | None, ...]
+    source: Size
+    dropped: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The op's name."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class SpaceToDepth(Op):
+    """Moves squares of ``block x block`` pixels of ``[H, W, C]`` into the channels, or back.
+
+    Channel ``(dy * block + dx) * C + c`` is channel c of the pixel at dy, dx of the square.
+    """
+
+    block: int
+    inverse: bool = False
+
+    @property
+    def title(self) -> str:
+        """TensorFlow's name for it."""
+        return "DepthToSpace" if self.inverse else "SpaceToDepth"
 
 
 @dataclass(frozen=True)

@@ -191,8 +191,8 @@ def _grid(x: Array, axes: tuple[int, ...], start: tuple[int, ...]) -> tuple[slic
 
 
 def global_pool(op: ops.GlobalPool, x: Array) -> Array:
-    """Take the mean or maximum over whole axes."""
-    reduce = {"mean": np.mean, "max": np.max}[op.kind]
+    """Take the mean, maximum, minimum or sum over whole axes."""
+    reduce = {"mean": np.mean, "max": np.max, "min": np.min, "sum": np.sum}[op.kind]
     return reduce(x, axis=tuple(axis + 1 for axis in op.axes), keepdims=op.keepdims)
 
 
@@ -230,6 +230,46 @@ def concat(op: ops.Concat, *inputs: Array) -> Array:
     return y
 
 
+def embedding(op: ops.Embedding, x: Array) -> Array:
+    """Look up a row for each number, the sign and fraction of which do not count."""
+    rows = np.abs(x).astype(int) % len(op.table)
+    return np.stack([np.stack([op.table[i] for i in sample]) for sample in rows])
+
+
+def select(op: ops.Select, x: Array) -> Array:
+    """Take positions one axis after the other."""
+    for axis, indices in enumerate(op.indices):
+        if indices is not None:
+            x = np.stack([x.take(i, axis=axis + 1) for i in indices], axis=axis + 1)
+    for axis in sorted(op.dropped, reverse=True):
+        x = x.take(0, axis=axis + 1)
+    return x
+
+
+def space_to_depth(op: ops.SpaceToDepth, x: Array) -> Array:
+    """Write each pixel of a square behind the other, or a square from its channels."""
+    b, (n, height, width, channels) = op.block, x.shape
+    if op.inverse:
+        y = np.empty((n, height * b, width * b, channels // b**2))
+        for dy, dx in np.ndindex(b, b):
+            begin = (dy * b + dx) * y.shape[-1]
+            y[:, dy::b, dx::b] = x[..., begin : begin + y.shape[-1]]
+        return y
+    return np.concatenate([x[:, dy::b, dx::b] for dy, dx in np.ndindex(b, b)], axis=-1)
+
+
+def upsampled(x: Array, axes: tuple[int, ...]) -> Array:
+    """Double `axes` of the sample by linear interpolation."""
+    for axis in (a + 1 for a in axes):
+        n = x.shape[axis]
+        places = np.clip((np.arange(2 * n) + 0.5) / 2 - 0.5, 0, n - 1)
+        low = np.floor(places).astype(int)
+        part = (places - low).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+        high = np.minimum(low + 1, n - 1)
+        x = x.take(low, axis=axis) * (1 - part) + x.take(high, axis=axis) * part
+    return x
+
+
 def prelu(x: Array) -> Array:
     """PReLU with another slope for each channel, some of them negative."""
     return np.where(x > 0, x, np.linspace(-0.5, 1.5, x.shape[-1]) * x)
@@ -240,6 +280,8 @@ COMMUTING: dict[str, Callable[[ops.Commuting, Array], Array]] = {
     "ReLU": lambda _, x: np.where(x > 0, x, 0.0),
     "LeakyReLU": lambda _, x: np.where(x > 0, x, 0.3 * x),
     "PReLU": lambda _, x: prelu(x),
+    "Abs": lambda _, x: np.maximum(x, -x),
+    "bilinear resizing": lambda op, x: upsampled(x, op.uniform_axes),
     "MaxPool": lambda op, x: pool(x, np.max, op.uniform_axes),
     "AveragePool": lambda op, x: pool(x, np.mean, op.uniform_axes),
     "zero padding": lambda op, x: zero_pad(x, op.uniform_axes),
@@ -263,6 +305,10 @@ EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.ConvTranspose: conv_transpose,
     ops.Commuting: lambda op, x: COMMUTING[op.name](op, x),
     ops.GlobalPool: global_pool,
+    ops.Embedding: embedding,
+    ops.Mixing: lambda op, x: np.stack([np.matmul(op.kernel, sample) for sample in x]),
+    ops.Select: select,
+    ops.SpaceToDepth: space_to_depth,
     ops.Reshape: lambda op, x: x.reshape(-1, *op.target),
     ops.Squeeze: squeeze,
     ops.ExpandDims: expand_dims,

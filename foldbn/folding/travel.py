@@ -89,7 +89,8 @@ def travel_backward(graph: Graph, start: Node) -> Journey | Stuck:
 def _ask_backward(graph: Graph, waiting: _Waiting, node: Node) -> Absorbs | Passes | Stuck:
     """Return what `node` does with the map that all readers of its output want."""
     if isinstance(node.op, ops.Opaque):
-        return Stuck(f"no affine map can move back past {_place(node)}")
+        told = f"at {_place(node)}, {node.op.reason}" if node.op.reason else ""
+        return Stuck(told or f"no affine map can move back past {_place(node)}")
     affine = _agreed(graph, waiting, node)
     if isinstance(affine, Stuck):
         return affine

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldbn.errors import Unsupported
+from foldbn.frontends.doubles import write_out_pool, write_out_resize
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH_NORM = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
-_FLOAT32_ONLY = ("ResizeBilinear", "ResizeBicubic")
+_FLOAT32_ONLY = ("ResizeBicubic",)
+_WRITTEN_OUT = {"ResizeBilinear": write_out_resize, "AvgPool3D": write_out_pool}
 _ALIGNMENT = 64  # bytes
 
 
 def widen(model: FrozenModel) -> FrozenModel:
     """Return `model` computing in float64 wherever it computed in float32.
 
-    Type attributes and constants become double, those of library functions too. Fused
-    batch normalization has no double kernel and is written out; resizing gives float32
-    whatever it is fed, and is cast.
+    Type attributes and constants become double, those of library functions too. Ops without a
+    double kernel are written out; bicubic resizing gives float32 whatever it is fed, and is cast.
     """
     from tensorflow.core.framework import types_pb2
 
@@ -41,6 +42,9 @@ def widen(model: FrozenModel) -> FrozenModel:
     for node in model.graph_def.node:
         if node.op in _BATCH_NORM and node.attr["T"].type == types_pb2.DT_FLOAT:
             _write_out_batch_norm(graph_def, node)
+            continue
+        if node.op in _WRITTEN_OUT and node.attr["T"].type == types_pb2.DT_FLOAT:
+            _WRITTEN_OUT[node.op](graph_def, node)
             continue
         copy = graph_def.node.add()
         copy.CopyFrom(node)

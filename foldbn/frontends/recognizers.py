@@ -16,6 +16,8 @@ from foldbn import ops
 from foldbn.frontends.arithmetic import arithmetic, batch_norm, bias_add
 from foldbn.frontends.context import Context, Recognized
 from foldbn.frontends.frozen import NodeDef, tensor_name
+from foldbn.frontends.selecting import SELECTING
+from foldbn.frontends.walls import WALLS, wall
 
 
 def _identity(node: NodeDef, context: Context) -> Recognized:
@@ -23,7 +25,8 @@ def _identity(node: NodeDef, context: Context) -> Recognized:
 
 
 def _relu(node: NodeDef, context: Context) -> Recognized:
-    return ops.relu("LeakyReLU" if node.op == "LeakyRelu" else "ReLU"), context.data(node)
+    names = {"LeakyRelu": "LeakyReLU", "Abs": "Abs"}
+    return ops.relu(names.get(node.op, "ReLU")), context.data(node)
 
 
 def _shape_of(node: NodeDef, context: Context) -> Recognized:
@@ -56,8 +59,12 @@ def _reduce(node: NodeDef, context: Context) -> Recognized | None:
     places = tuple(sorted(int(axis) % rank - 1 for axis in np.atleast_1d(axes)))
     if not places or -1 in places:
         return None
-    kind = ops.GlobalPool("mean" if node.op == "Mean" else "max", places, node.attr["keep_dims"].b)
-    return kind, context.data(node)
+    lengths = [sample[place] for place in places]
+    if node.op == "Sum" and None in lengths:
+        return None
+    count = math.prod(n for n in lengths if n is not None) if node.op == "Sum" else 1
+    kind: Any = node.op.lower()
+    return ops.GlobalPool(kind, places, node.attr["keep_dims"].b, count), context.data(node)
 
 
 def _reshape(node: NodeDef, context: Context) -> Recognized | None:
@@ -118,6 +125,8 @@ def _space_batch(node: NodeDef, context: Context) -> Recognized | None:
 
 
 def _dense(node: NodeDef, context: Context) -> Recognized | None:
+    if node.op != "MatMul" and context.constant(node.input[0]) is not None:
+        return _mixing(node, context)
     kernel, sample = context.constant(node.input[1]), context.sample(node.input[0])
     flips = ("transpose_a", "transpose_b") if node.op == "MatMul" else ("adj_x", "adj_y")
     if kernel is None or sample is None or kernel.ndim != 2 or node.attr[flips[0]].b:
@@ -127,9 +136,29 @@ def _dense(node: NodeDef, context: Context) -> Recognized | None:
     return ops.Dense(kernel, rank=len(sample)), context.data(node)
 
 
+def _mixing(node: NodeDef, context: Context) -> Recognized | None:
+    kernel, sample = context.constant(node.input[0]), context.sample(node.input[1])
+    if kernel is None or sample is None or kernel.ndim != 2 or len(sample) < 2:
+        return None
+    if node.attr["adj_x"].b or node.attr["adj_y"].b:
+        return None
+    return ops.Mixing(kernel), context.data(node)
+
+
+def _embedding(node: NodeDef, context: Context) -> Recognized | None:
+    """Read the rows of a constant table, looked up along its first axis."""
+    table, axis = context.constant(node.input[0]), context.constant(node.input[2])
+    sample = context.sample(node.name)
+    if table is None or axis is None or sample is None or table.dtype.kind != "f":
+        return None
+    if axis != 0 or node.attr["batch_dims"].i or table.ndim < 2 or len(sample) < table.ndim - 1:
+        return None
+    return ops.Embedding(table, len(sample)), context.data(node)
+
+
 def _convolution(node: NodeDef, context: Context) -> Recognized | None:
     kernel = context.constant(node.input[1])
-    transposed = node.op == "Conv2DBackpropInput"
+    transposed = node.op in TRANSPOSED
     data = tensor_name(node.input[2 if transposed else 0])
     sample = context.sample(data)
     if kernel is None or sample is None:
@@ -168,23 +197,27 @@ def _padding(node: NodeDef, axes: list[int]) -> Any:
 
 
 MATRIX = ("MatMul", "BatchMatMulV2", "BatchMatMulV3")
-WINDOWED = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
+TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
+WINDOWED = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", *TRANSPOSED)
 LINEAR = MATRIX + WINDOWED
 
 Recognizer = Callable[[NodeDef, Context], Recognized | None]
 
 RECOGNIZERS: dict[str, Recognizer] = {
     **dict.fromkeys(("Identity", "StopGradient", "PreventGradient", "Snapshot"), _identity),
-    **dict.fromkeys(("Relu", "LeakyRelu"), _relu),
-    **dict.fromkeys(("Shape", "ShapeN", "Rank", "Size"), _shape_of),
+    **dict.fromkeys(("Relu", "LeakyRelu", "Abs"), _relu),
+    **dict.fromkeys(("Shape", "ShapeN", "Rank", "Size", "ZerosLike", "OnesLike"), _shape_of),
     **dict.fromkeys(("MaxPool", "MaxPool3D", "AvgPool", "AvgPool3D"), _pool),
     **dict.fromkeys(("Pad", "PadV2"), _pad),
-    **dict.fromkeys(("Mean", "Max"), _reduce),
+    **dict.fromkeys(("Mean", "Max", "Min", "Sum"), _reduce),
     **dict.fromkeys(("SpaceToBatchND", "BatchToSpaceND"), _space_batch),
     **dict.fromkeys(MATRIX, _dense),
     **dict.fromkeys(WINDOWED, _convolution),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), batch_norm),
     **dict.fromkeys(("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg"), arithmetic),
+    **SELECTING,
+    **dict.fromkeys(WALLS, wall),
+    "GatherV2": _embedding,
     "Reshape": _reshape,
     "Squeeze": _squeeze,
     "ExpandDims": _expand_dims,

@@ -29,7 +29,7 @@ def _join(groups: list[Group], context: Context, recognize: Any) -> list[Group]:
     for group in groups:
         middle = sole.get(group.outputs[0])
         last = None if middle is None else sole.get(middle.outputs[0])
-        if middle is None or last is None or type(middle.op) not in (ops.Conv, ops.DepthwiseConv):
+        if middle is None or last is None or not isinstance(middle.op, ops.Conv):
             continue
         whole = recognize(group, middle, last, context)
         if whole is not None:
@@ -69,7 +69,9 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
     What is padded only to fill the last grid is cropped again at the end.
     """
     conv, kinds = middle.op, (first.nodes[0].op, last.nodes[0].op)
-    if kinds != ("SpaceToBatchND", "BatchToSpaceND") or not isinstance(conv, ops.Conv):
+    if not isinstance(conv, ops.Conv) or isinstance(conv, ops.ConvTranspose):
+        return None
+    if kinds != ("SpaceToBatchND", "BatchToSpaceND"):
         return None
     block, pads = (context.constant(source) for source in first.nodes[0].input[1:3])
     same, crops = (context.constant(source) for source in last.nodes[0].input[1:3])

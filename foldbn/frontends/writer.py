@@ -90,6 +90,9 @@ class _Writer:
                 self._write_depthwise(node, copies[0], op)
             case ops.Dense() | ops.Conv():
                 self._write_linear(node, before, copies)
+            case ops.Embedding(table=weight) | ops.Mixing(kernel=weight):
+                copies[-1].input[0] = self._constant(f"{node.name}/weight", weight, copies[-1])
+                self.graph_def.node.extend(copies)
             case ops.AffineOp(affine):
                 self._write_affine(node, copies[0], affine.scale, affine.shift)
             case ops.Bias(bias):
@@ -183,7 +186,7 @@ class _Writer:
 
     def _constant(self, name: str, value: Array, like: NodeDef) -> str:
         """Add a constant of the element type of `like`, and keep its float64 value."""
-        dtype = numpy_type(like.attr["T"].type)
+        dtype = numpy_type(like.attr["Tparams" if like.op == "GatherV2" else "T"].type)
         if not (np.abs(value) <= np.finfo(dtype).max).all():
             raise ConversionFailed(
                 f"folding makes {name!r} as large as {np.abs(value).max():.3g},"

@@ -1,6 +1,6 @@
 """The algebra: how each op treats an affine map at its output or at its inputs."""
 
-from foldbn.rules import commuting, joining, linear, reindexing
+from foldbn.rules import commuting, joining, linear, pooling, reindexing, selecting
 from foldbn.rules.table import Absorbs, Blocks, Outcome, Passes, backward, forward
 
 __all__ = [
@@ -13,5 +13,7 @@ __all__ = [
     "forward",
     "joining",
     "linear",
+    "pooling",
     "reindexing",
+    "selecting",
 ]

@@ -93,28 +93,3 @@ def transpose_backward(op: ops.Transpose, affine: Affine) -> Outcome:
     """Permute the axes of the map the other way."""
     inverse = tuple(np.argsort(op.permutation).tolist())
     return Passes(op, (Affine(*(part.transpose(inverse) for part in affine.parts)),))
-
-
-@forward.rule(ops.GlobalPool)
-def global_pool_forward(op: ops.GlobalPool, affine: Affine) -> Outcome:
-    """Drop the pooled axes: the mean of ``s * x + t`` is ``s * mean(x) + t``, likewise max."""
-    if affine.varies_along(op.axes):
-        return Blocks(f"{op.title} mixes positions whose scale or shift differ")
-    if (blocked := _negative(op, affine)) is not None:
-        return blocked
-    return Passes(op, (affine if op.keepdims else _apply(affine, op.axes, insert=False),))
-
-
-@backward.rule(ops.GlobalPool)
-def global_pool_backward(op: ops.GlobalPool, affine: Affine) -> Outcome:
-    """Spread the map over the pooled axes."""
-    if (blocked := _negative(op, affine)) is not None:
-        return blocked
-    return Passes(op, (affine if op.keepdims else _apply(affine, op.axes, insert=True),))
-
-
-def _negative(op: ops.GlobalPool, affine: Affine) -> Blocks | None:
-    least = float(affine.scale.min())
-    if op.kind == "max" and least < 0:
-        return Blocks(f"{op.title} lets only scales >= 0 by, and the least is {least:.3g}")
-    return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from foldbn.affine import Affine
-from foldbn.ops import Op
+from foldbn.ops import Op, Opaque
 
 Maps = tuple[Affine | None, ...]
 
@@ -65,7 +65,8 @@ class Rules:
         """
         kind = type(op)
         if kind not in self._table:
-            return Blocks(f"no affine map can move past {op.title}")
+            told = op.reason if isinstance(op, Opaque) else ""
+            return Blocks(told or f"no affine map can move past {op.title}")
         return self._table[kind](op, tuple(maps) if kind in self._joins else maps[0])
 
     def __contains__(self, kind: type[Op]) -> bool:

@@ -231,6 +231,8 @@ COMMUTING = [
     relu(ops.relu(), (4, 3)),
     relu(ops.relu("LeakyReLU"), (2, 3, 2)),
     relu(ops.relu("PReLU"), (3, 4)),
+    relu(ops.relu("Abs"), (3, 4)),
+    commuting(ops.resize((0, 1), "bilinear resizing"), (3, 2, 3), even=(0, 1)),
     commuting(ops.max_pool((0, 1)), (5, 4, 3), negative=False, even=(0, 1)),
     commuting(ops.max_pool((1,)), (3, 5), negative=False, even=(1,)),
     window(np.max, ops.max_pool((0, 1)), window=2, stride=2, padding="valid"),
@@ -246,9 +248,10 @@ COMMUTING = [
 
 
 def pooled(kind: str, axes: tuple[int, ...], *, keepdims: bool) -> Case:
-    """A mean or maximum over whole axes of `[4, 3, 2]`."""
-    op = ops.GlobalPool(kind, axes, keepdims)
-    mean = kind == "mean"
+    """A mean, maximum, minimum or sum over whole axes of `[4, 3, 2]`."""
+    count = int(np.prod([(4, 3, 2)[axis] for axis in axes])) if kind == "sum" else 1
+    op = ops.GlobalPool(kind, axes, keepdims, count)
+    mean = kind in ("mean", "sum")
     label = f"GlobalPool {kind} {axes} {keepdims}"
     where = (passes(negative=mean), passes(negative=mean, even=axes))
     return Case(label, op, ((4, 3, 2),), *where)
@@ -271,6 +274,9 @@ REINDEXING = [
     *(pooled(kind, (0, 1), keepdims=keep) for kind in ("mean", "max") for keep in (True, False)),
     pooled("mean", (1, 2), keepdims=False),
     pooled("max", (2,), keepdims=True),
+    pooled("min", (0, 1), keepdims=False),
+    pooled("sum", (0, 1), keepdims=False),
+    pooled("sum", (1,), keepdims=True),
     reshape((2, 3, 4), (24,), both, both),
     reshape((24,), (2, 3, 4), both, both),
     reshape((2, 6), (3, 4), both, both),
@@ -293,6 +299,86 @@ def halves_alike(affine: Affine) -> type:
     return Passes if all((row[:2] == row[2:]).all() for row in rows) else Blocks
 
 
+def select(
+    label: str,
+    shape: tuple[int, ...],
+    indices: tuple[tuple[int, ...] | None, ...],
+    dropped: tuple[int, ...] = (),
+) -> Case:
+    """A choice of positions: any map goes on, and back unless readers of one position differ."""
+    op = ops.Select(label, indices, shape, dropped)
+    left = [indices[axis] for axis in range(len(shape)) if axis not in dropped]
+
+    def agreed(maps: Maps) -> type:
+        for part in maps[0].parts:
+            for axis, taken in enumerate(left):
+                pairs = [] if taken is None or part.shape[axis] == 1 else list(enumerate(taken))
+                for j, i in pairs:
+                    for other, same in pairs:
+                        if i == same and (part.take(j, axis) != part.take(other, axis)).any():
+                            return Blocks
+        return Passes
+
+    return Case(f"Select {label}", op, (shape,), agreed, both)
+
+
+def groups_alike(maps: Maps) -> type:
+    """Expect a map that is even over `[H, W]` and the same for three groups of four channels."""
+    (affine,) = maps
+    if varies(affine, (0, 1)):
+        return Blocks
+    groups = [np.broadcast_to(part[0, 0], 12).reshape(4, 3) for part in affine.parts]
+    return Blocks if any((group != group[0]).any() for group in groups) else Passes
+
+
+def mixing_forward(maps: Maps) -> type:
+    """Expect a scale to pass that varies along the mixed axis alone, or not along it."""
+    scale = maps[0].scale
+    mixed, other = scale.shape[0] != 1, scale.shape[1] != 1
+    return Blocks if mixed and other else Passes
+
+
+def mixing_backward(maps: Maps) -> type:
+    """Expect a scale alone to go into the rows or past, and a shift to stay."""
+    (affine,) = maps
+    if affine.shift.any():
+        return Blocks
+    mixed, other = (n != 1 for n in affine.scale.shape)
+    if mixed:
+        return Blocks if other or affine.shift.shape[1] != 1 else Absorbs
+    return Passes
+
+
+SELECTING = [
+    select("cropping", (4, 5, 3), ((1, 2), (0, 1, 2), None)),
+    select("slice of channels", (4, 3), (None, (0, 2))),
+    select("reversing", (4, 3), ((3, 2, 1, 0), None)),
+    select("tiling", (4, 3), ((0, 1, 2, 3, 0, 1, 2, 3), None)),
+    select("mirroring", (4, 3), ((2, 1, 0, 1, 2, 3, 2), None)),
+    select("last step", (4, 3), ((3,), None), (0,)),
+    select("one of two axes", (4, 2, 3), ((1,), (0, 1, 1), None), (0,)),
+    Case("SpaceToDepth", ops.SpaceToDepth(2), ((4, 4, 3),), groups_alike, passes(even=(0, 1))),
+    Case(
+        "DepthToSpace",
+        ops.SpaceToDepth(2, inverse=True),
+        ((2, 2, 12),),
+        passes(even=(0, 1)),
+        groups_alike,
+    ),
+]
+
+
+def rows_alike(maps: Maps) -> type:
+    """Expect a map to go in that is the same for every index."""
+    return Blocks if varies(maps[0], (0,)) else Absorbs
+
+
+MORE_LINEAR = [
+    Case("Embedding", ops.Embedding(normal(5, 3), 2), ((4,),), absorbs(1), blocks),
+    Case("Embedding of matrices", ops.Embedding(normal(5, 2, 3), 3), ((4,),), rows_alike, blocks),
+    Case("Mixing", ops.Mixing(normal(5, 4)), ((4, 3),), mixing_backward, mixing_forward),
+]
+
 JOINING = [
     Case("Add", ops.Add(), ((2, 3), (2, 3)), both, alike),
     Case("Add of three", ops.Add(3), ((3,),) * 3, both, alike),
@@ -308,6 +394,8 @@ CASES = [
     *TRANSPOSED,
     *COMMUTING,
     *REINDEXING,
+    *SELECTING,
+    *MORE_LINEAR,
     *JOINING,
     Case("Bias per channel", ops.Bias(normal(1, 3)), ((4, 3),), bias_takes, bias_takes),
     Case("Bias per element", ops.Bias(normal(4, 3)), ((4, 3),), bias_takes, bias_takes),
