@@ -1,6 +1,7 @@
 """Write what could not be folded in the form that costs a runtime least.
 
-A map per channel over ``[H, W, C]`` is a depthwise convolution with a window of one:
+A map per channel over ``[H, W, C]`` or ``[T, C]`` is a depthwise convolution with a window
+of one:
 
     y[h, w, c] = x[h, w, c] * scale[c] + shift[c]
 
@@ -18,6 +19,8 @@ from foldbn.folding.travel import affine_of
 from foldbn.graph import Graph, Node
 from foldbn.ops import Size
 from foldbn.results import Decision
+
+_SPATIAL_RANKS = (2, 3)  # of the samples that Conv1D and Conv2D work on
 
 
 def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
@@ -41,16 +44,17 @@ def _lowered(decision: Decision, form: str) -> Decision:
 
 def _as_depthwise(affine: Affine, sample: Size | None) -> ops.DepthwiseConv | None:
     """Return a map as a depthwise convolution, or None where it is no map per last axis."""
-    if sample is None or len(sample) != 3:
+    if sample is None or len(sample) not in _SPATIAL_RANKS:
         return None
     *spatial, channels = sample
-    if channels is None or affine.compact().varies_along((0, 1)):
+    ones = (1,) * len(spatial)
+    if channels is None or affine.compact().varies_along(tuple(range(len(spatial)))):
         return None
-    scale, shift = affine.compact().expand((1, 1, channels))
+    scale, shift = affine.compact().expand((*ones, channels))
     return ops.DepthwiseConv(
-        kernel=scale.reshape(1, 1, channels, 1),
+        kernel=scale.reshape(*ones, channels, 1),
         bias=shift.ravel(),
-        strides=(1, 1),
-        dilations=(1, 1),
+        strides=ones,
+        dilations=ones,
         input_size=tuple(spatial),
     )

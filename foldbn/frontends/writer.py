@@ -29,6 +29,9 @@ from foldbn.frontends.reader import Reading
 from foldbn.frontends.recognizers import LINEAR, MATRIX
 from foldbn.graph import Graph, Node
 
+_IMAGE_RANK = 3  # of the samples that a two-dimensional convolution works on
+_INT32 = 3  # DT_INT32
+
 
 def write(model: FrozenModel, reading: Reading, folded: Graph) -> FrozenModel:
     """Return `model` with the ops of `folded` in place of those it was read as.
@@ -134,9 +137,15 @@ class _Writer:
         return kernel.reshape(self._kernel_shapes[linear.name])
 
     def _write_depthwise(self, node: Node, like: NodeDef, op: ops.DepthwiseConv) -> None:
-        """Write an affine layer as a depthwise convolution with a window of one."""
+        """Write an affine layer as a depthwise convolution with a window of one.
+
+        A sample ``[T, C]`` becomes ``[1, T, C]`` for it, as Conv1D does.
+        """
         (source,) = node.inputs
         tensor = self._moved.get(source, source)
+        flat = op.rank < _IMAGE_RANK
+        if flat:
+            tensor = self._add_reshaping("ExpandDims", node, tensor, like)
         linear = self.graph_def.node.add(
             name=self._free(f"{node.name}/depthwise"),
             op="DepthwiseConv2dNative",
@@ -147,8 +156,26 @@ class _Writer:
         linear.attr["dilations"].list.i.extend([1, 1, 1, 1])
         linear.attr["padding"].s = b"VALID"
         linear.attr["data_format"].s = b"NHWC"
-        linear.input[1] = self._constant(f"{linear.name}/kernel", op.kernel, linear)
+        kernel = op.kernel.reshape(1, 1, *op.kernel.shape[-2:])
+        linear.input[1] = self._constant(f"{linear.name}/kernel", kernel, linear)
         self._write_bias(node, op, linear, linear)
+        if flat:
+            self._move(node, self._add_reshaping("Squeeze", node, self._moved[node.output], like))
+
+    def _add_reshaping(self, kind: str, node: Node, tensor: str, like: NodeDef) -> str:
+        """Add an ExpandDims or Squeeze of the axis after the batch."""
+        added = self.graph_def.node.add(
+            name=self._free(f"{node.name}/{kind}"), op=kind, input=[tensor]
+        )
+        added.attr["T"].CopyFrom(like.attr["T"])
+        if kind == "Squeeze":
+            added.attr["squeeze_dims"].list.i.append(1)
+        else:
+            axis = self._free(f"{added.name}/dim")
+            add_constant(self.graph_def, axis, np.array(1, np.int32))
+            added.input.append(axis)
+            added.attr["Tdim"].type = _INT32
+        return str(added.name)
 
     def _write_bias(self, node: Node, op: Any, last: NodeDef, linear: NodeDef) -> None:
         """Add the bias of `op` to what `last` computes, in the element type of `linear`."""

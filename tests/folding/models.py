@@ -168,8 +168,8 @@ FOLDS = {
     ),
     "residual Add from the input": (
         "x[4x4] -> Conv(1x1) -> a; a, x -> Add -> BN -> Sigmoid",
-        "Conv; Add -> BN -> Sigmoid",
-        "bn kept",
+        "Conv; Add -> DepthwiseConv -> Sigmoid",
+        "bn lowered",
     ),
     "a shift moves into one side of an Add": (
         "x[4x4] -> Conv(1x1) -> a; a, x -> Add -> BN(shift) -> Sigmoid",

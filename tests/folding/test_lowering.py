@@ -9,13 +9,14 @@ from foldbn.folding import fold
 from foldbn.graph import Graph, Node
 from tests.graphs import assert_equal, build, show, tell
 
-WALLS = "x[5x4x3] -> Sigmoid -> BN{} -> Sigmoid"
+WALLS = "x[5x4x3] -> Sigmoid -> BN -> Sigmoid"
 
 
+@pytest.mark.parametrize("shape", ["5x4x3", "5x3"])
 @pytest.mark.parametrize("kind", ["", "(negative)", "(dead)", "(same)"])
-def test_map_per_channel(kind):
+def test_map_per_channel(shape, kind):
     """Between two walls, a map per channel of a feature map becomes a depthwise convolution."""
-    sketch = build(WALLS.format(kind))
+    sketch = build(f"x[{shape}] -> Sigmoid -> BN{kind} -> Sigmoid")
     folding = fold(sketch.graph)
     assert show(folding.graph) == "Sigmoid -> DepthwiseConv -> Sigmoid"
     assert tell(folding) == "bn lowered"
@@ -24,7 +25,7 @@ def test_map_per_channel(kind):
 
 def test_reason_says_what_is_left():
     """A lowered layer has the reasons of a kept one, and says what it is now."""
-    (decision,) = fold(build(WALLS.format("")).graph).decisions
+    (decision,) = fold(build(WALLS).graph).decisions
     assert "forward: at 'sigmoid_1' (Sigmoid)" in decision.reason
     assert decision.reason.endswith("one depthwise convolution with a window of one")
 
@@ -44,11 +45,11 @@ def test_one_op_already(part, form, shape):
 @pytest.mark.parametrize(
     "text",
     [
-        "x[4x3] -> Sigmoid -> BN -> Sigmoid",
+        "x[4x3] -> Sigmoid -> BN(first) -> Sigmoid",
         "x[5x4x3] -> Sigmoid -> BN(first) -> Sigmoid",
         "x[5x4x3] -> Sigmoid -> BN(full) -> Sigmoid",
     ],
-    ids=["rank two", "another axis", "per element"],
+    ids=["rank two, another axis", "another axis", "per element"],
 )
 def test_other_maps_stay(text):
     """A map that is none per channel of a feature map is kept as it was."""

@@ -63,6 +63,20 @@ def test_unfolded_nodes_stay_as_they_were():
     assert after == before
 
 
+def test_what_stays_on_a_sequence_is_one_depthwise_convolution():
+    """A map over ``[T, C]`` is written between ExpandDims and Squeeze, with a bias."""
+    journey = journeys.of_keras(randomise(make(MODELS["norm, conv 1d causal"])))
+    kinds = [node.op for node in journey.model.graph_def.node if node.op != "Const"]
+    first = kinds.index("ExpandDims")
+    assert kinds[first : first + 4] == [
+        "ExpandDims",
+        "DepthwiseConv2dNative",
+        "BiasAdd",
+        "Squeeze",
+    ]
+    assert not {"Mul", "AddV2"} & set(kinds)
+
+
 def test_float32_and_float64_agree():
     """Each new weight is stored in float32 beside the float64 value it is rounded from."""
     from tensorflow.python.framework import tensor_util
