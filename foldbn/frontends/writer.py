@@ -18,6 +18,7 @@ from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
     NodeDef,
+    add_constant,
     empty_like,
     node_of,
     numpy_type,
