@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foldbn.errors import Unsupported, UsageError
+from foldbn.frontends.configs import check_config, read_config
 from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.frontends.sniff import Format
@@ -27,10 +28,12 @@ def load(path: Path, kind: Format, custom_objects: Path | None = None) -> Frozen
         custom_objects: a Python file with the user's own layers and functions. It is run.
 
     Raises:
+        Unsafe: a layer would run stored code or open a file.
         Unsupported: Keras cannot build the model, or it is no model of tensors.
         UsageError: `custom_objects` cannot be run.
     """
     own = {} if custom_objects is None else _run_definitions(custom_objects)
+    check_config(read_config(path, kind), str(path), frozenset(own))
     return freeze_model(_load_model(path, kind, own))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from foldbn.errors import Unreadable
+from foldbn.frontends.structure import check_hdf5, check_zip
 
 Format = Literal["keras-h5", "keras-zip", "savedmodel"]
 
@@ -67,6 +68,7 @@ def _check_hdf5(path: Path) -> None:
     try:
         with h5py.File(path, "r") as file:
             has_config = "model_config" in file.attrs
+            check_hdf5(file, str(path), path.stat().st_size)
     except OSError as error:
         raise Unreadable(
             f"{str(path)!r} is damaged HDF5: {error}", "was the download or copy interrupted?"
@@ -82,6 +84,8 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
+            check_zip(archive, str(path))
+            _check_weights(archive, str(path))
     except (zipfile.BadZipFile, OSError) as error:
         raise Unreadable(
             f"{str(path)!r} is a damaged zip archive: {error}",
@@ -92,6 +96,16 @@ def _check_zip(path: Path) -> None:
             f"{str(path)!r} is a zip archive but no .keras model: no {min(missing)}",
             _WANTED,
         )
+
+
+def _check_weights(archive: zipfile.ZipFile, name: str) -> None:
+    """Look into the HDF5 file inside a .keras archive, where it lies."""
+    import h5py
+
+    for member in archive.infolist():
+        if member.filename.endswith(".h5"):
+            with archive.open(member) as packed, h5py.File(packed, "r") as file:
+                check_hdf5(file, f"{name}/{member.filename}", member.file_size)
 
 
 def writer_of(path: Path, kind: Format) -> str | None:
