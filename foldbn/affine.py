@@ -73,6 +73,16 @@ class Affine:
         """
         return Affine(self.scale * first.scale, self.scale * first.shift + self.shift)
 
+    def inverse(self) -> Affine:
+        """Return the map that undoes this one: ``x -> (x - shift) / scale``.
+
+        Raises:
+            ZeroDivisionError: a scale is zero.
+        """
+        if not self.scale.all():
+            raise ZeroDivisionError("a map with a scale of zero cannot be undone")
+        return Affine(1 / self.scale, -self.shift / self.scale)
+
     def equals(self, other: Affine) -> bool:
         """Whether both maps have the same numbers once broadcast."""
         pairs = zip(self.parts, other.parts, strict=True)

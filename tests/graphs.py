@@ -126,6 +126,10 @@ def _affine(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.A
         scale = np.ones(form)
     if "identity" in words or "scale" in words:
         shift = np.zeros(form)
+    if "steep" in words:
+        scale.flat[0] = 40
+    if "far" in words:
+        shift.flat[0] = 40
     if "negative" in words or "dead" in words:
         scale.flat[0] = -1.5 if "negative" in words else 0
     if "same" in words:
@@ -181,6 +185,9 @@ MAKERS: dict[str, Callable[..., ops.Op]] = {
     "Flatten": _flatten,
     "Concat": _concat,
     "Add": lambda _, shapes: ops.Add(len(shapes)),
+    "Subtract": _constant(ops.Add(2, subtracts=True)),
+    "Multiply": lambda _, shapes: ops.Multiply((shapes[0], shapes[1])),
+    "Maximum": _constant(ops.Extremum("Maximum")),
     "ReLU": _constant(ops.relu()),
     "Identity": _constant(ops.identity()),
     "Sigmoid": _constant(ops.Opaque("Sigmoid")),

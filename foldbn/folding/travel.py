@@ -7,12 +7,16 @@ says which ops would change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from foldbn import ops
 from foldbn.affine import Affine
 from foldbn.graph import Edge, Graph, Node
 from foldbn.rules import Absorbs, Blocks, Passes, backward, forward
+
+_STEEPEST = 16.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,17 @@ class Journey:
     absorbed: list[str] = field(default_factory=list)
     crossed: list[str] = field(default_factory=list)
 
+    def op_of(self, node: Node) -> ops.Op:
+        """Return what a node computes so far: a journey may come by twice."""
+        return self.edits.get(node.name, node.op)
+
     def note(self, node: Node, outcome: Absorbs | Passes) -> None:
         """Add one step; an op that is the same afterwards has taken nothing."""
+        before = self.op_of(node)
         self.edits[node.name] = outcome.op
         if isinstance(outcome, Passes):
             self.crossed.append(node.name)
-        elif outcome.op is not node.op:
+        elif outcome.op is not before:
             self.absorbed.append(node.name)
 
 
@@ -48,32 +57,52 @@ class Stuck:
 def travel_forward(graph: Graph, start: Node) -> Journey | Stuck:
     """Send the map of affine node `start` through every reader of its output."""
     journey, waiting = Journey(), _Waiting()
-    tensor, affine = start.output, affine_of(start)
-    stuck = _spread(graph, waiting, tensor, affine)
+    stuck = _spread(graph, waiting, start.output, affine_of(start))
+    return stuck or _advance(graph, waiting, journey) or journey
+
+
+def _advance(
+    graph: Graph, waiting: _Waiting, journey: Journey, closed: frozenset[str] = frozenset()
+) -> Stuck | None:
+    """Send all maps that wait through their nodes, to the end; `closed` nodes let none by."""
     for node in graph:
-        if stuck is not None:
-            return stuck
         if node.name not in waiting:
             continue
-        outcome = forward(node.op, waiting.at(node))
+        if node.name in closed:
+            return Stuck(f"at {_place(node)}, the map would meet itself")
+        outcome = forward(journey.op_of(node), waiting.at(node))
         if isinstance(outcome, Blocks):
             return Stuck(f"at {_place(node)}, {outcome.reason}")
         journey.note(node, outcome)
         if isinstance(outcome, Passes):
             stuck = _spread(graph, waiting, node.output, outcome.maps[0])
-    return journey if stuck is None else stuck
+            if stuck is not None:
+                return stuck
+    return None
 
 
 def travel_backward(graph: Graph, start: Node) -> Journey | Stuck:
-    """Send the map of affine node `start` through the producer of its input."""
-    journey, waiting = Journey(), _Waiting()
+    """Send the map of affine node `start` through the producer of its input.
+
+    Where another layer reads what would change, it gets the inverse map, if that ends in
+    weights. A product takes a scale into its first input, or else into its second.
+    """
+    first = _backward(graph, start, into=0)
+    if isinstance(first, Journey):
+        return first
+    second = _backward(graph, start, into=1)
+    return second if isinstance(second, Journey) else first
+
+
+def _backward(graph: Graph, start: Node, into: int) -> Journey | Stuck:
+    journey, waiting, undone = Journey(), _Waiting(), _Waiting()
     waiting.put(Edge(start.name, 0), affine_of(start))
     wanted = {start.inputs[0]}
     for node in reversed(list(graph)):
         if wanted.isdisjoint(node.outputs):
             continue
         wanted.difference_update(node.outputs)
-        outcome = _ask_backward(graph, waiting, node)
+        outcome = _ask_backward(graph, waiting, undone, node, into)
         if isinstance(outcome, Stuck):
             return outcome
         journey.note(node, outcome)
@@ -83,18 +112,38 @@ def travel_backward(graph: Graph, start: Node) -> Journey | Stuck:
                 wanted.add(node.inputs[port])
     if wanted:
         return Stuck("no layer stands before it, only the model's input")
-    return journey
+    closed = frozenset([start.name, *journey.crossed])
+    stuck = _advance(graph, undone, journey, closed)
+    return journey if stuck is None else _forked(graph, undone, stuck)
 
 
-def _ask_backward(graph: Graph, waiting: _Waiting, node: Node) -> Absorbs | Passes | Stuck:
+def _forked(graph: Graph, undone: _Waiting, stuck: Stuck) -> Stuck:
+    """Say which other reader could not take the inverse."""
+    reader = next(node for node in graph if node.name in undone)
+    port = next(port for port, affine in enumerate(undone.at(reader)) if affine is not None)
+    producer = graph.producer(reader.inputs[port])
+    source = "the input of the model" if producer is None else f"the output of {_place(producer)}"
+    return Stuck(
+        f"{source} is read by {_place(reader)} as well, which cannot take the inverse:"
+        f" {stuck.reason}"
+    )
+
+
+def _ask_backward(
+    graph: Graph, waiting: _Waiting, undone: _Waiting, node: Node, into: int
+) -> Absorbs | Passes | Stuck:
     """Return what `node` does with the map that all readers of its output want."""
     if isinstance(node.op, ops.Opaque):
         told = f"at {_place(node)}, {node.op.reason}" if node.op.reason else ""
         return Stuck(told or f"no affine map can move back past {_place(node)}")
-    affine = _agreed(graph, waiting, node)
+    affine = _agreed(graph, waiting, undone, node)
     if isinstance(affine, Stuck):
         return affine
-    outcome = backward(node.op, (affine,))
+    if isinstance(node.op, ops.Multiply):
+        chosen = backward(replace(node.op, into=into), (affine,))
+        outcome = Passes(node.op, chosen.maps) if isinstance(chosen, Passes) else chosen
+    else:
+        outcome = backward(node.op, (affine,))
     if isinstance(outcome, Blocks):
         return Stuck(f"at {_place(node)}, {outcome.reason}")
     return outcome
@@ -131,12 +180,16 @@ def _spread(graph: Graph, waiting: _Waiting, tensor: str, affine: Affine | None)
     return None
 
 
-def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
-    """Return the map that every reader of the output of `node` wants applied to it."""
+def _agreed(graph: Graph, waiting: _Waiting, undone: _Waiting, node: Node) -> Affine | Stuck:
+    """Return the map that the readers of the output of `node` want applied to it.
+
+    Those that want none get its inverse, to wait in `undone`.
+    """
     tensor = node.output
     if graph.is_output(tensor):
         return Stuck(f"the output of {_place(node)} is also an output of the model")
     wanted: list[Affine] = []
+    others: list[Edge] = []
     for edge in graph.readers(tensor):
         reader = graph[edge.node]
         affine = waiting.on(edge)
@@ -145,10 +198,30 @@ def _agreed(graph: Graph, waiting: _Waiting, node: Node) -> Affine | Stuck:
         elif _leaves(graph, reader):
             return Stuck(f"the output of {_place(node)} is also an output of the model")
         elif not isinstance(reader.op, ops.ShapeOf):
-            return Stuck(f"the output of {_place(node)} is read by {_place(reader)} as well")
+            others.append(edge)
     if not all(wanted[0].equals(other) for other in wanted[1:]):
         return Stuck("the branches that meet there want different maps")
+    if others and not _undoable(wanted[0]):
+        reader = graph[others[0].node]
+        return Stuck(
+            f"the output of {_place(node)} is read by {_place(reader)} as well, and the map"
+            " cannot be undone there"
+        )
+    for edge in others:
+        undone.put(edge, wanted[0].inverse())
     return wanted[0]
+
+
+def _undoable(affine: Affine) -> bool:
+    """Whether a map can be undone without losing digits to float32.
+
+    What is scaled down and up again keeps its relative rounding, but a shift that is great
+    against the numbers it is added to takes their last digits away, and channels of very
+    different scale meet in one sum: scales may differ 16-fold, shifts be 16 times as great.
+    """
+    size = np.abs(affine.scale)
+    steep = size.max() > _STEEPEST * size.min()
+    return not steep and float(np.abs(affine.shift).max()) <= _STEEPEST * float(size.min())
 
 
 def _leaves(graph: Graph, node: Node) -> bool:

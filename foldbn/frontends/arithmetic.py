@@ -13,6 +13,8 @@ from foldbn.frontends.context import Context, Recognized, Shape
 from foldbn.frontends.frozen import NodeDef, tensor_name
 
 _FLOATS = (1, 2)  # DT_FLOAT, DT_DOUBLE
+_EXTREMA = ("Maximum", "Minimum")
+_JOINS = ("Add", "AddV2", "AddN", "Sub", "Mul", *_EXTREMA)
 
 
 def batch_norm(node: NodeDef, context: Context) -> Recognized | None:
@@ -33,12 +35,14 @@ def batch_norm(node: NodeDef, context: Context) -> Recognized | None:
 
 
 def arithmetic(node: NodeDef, context: Context) -> Recognized | None:
-    """Read ``x + c``, ``c - x``, ``x * c``, ``x / c`` and ``-x`` over floats, and sums."""
+    """Read ``x + c``, ``c - x``, ``x * c``, ``x / c`` and ``-x`` over floats, and joins."""
     if node.attr["T"].type not in _FLOATS:
         return None
     data = context.data(node)
-    if node.op in ("Add", "AddV2", "AddN") and len(data) == len(node.input):
-        return _sum(data, context)
+    if len(data) == len(node.input) and node.op in _JOINS:
+        return _join(node.op, data, context)
+    if node.op in _EXTREMA:
+        return ops.Opaque(node.op, f"{node.op} clips at a constant, which no map moves"), data
     if len(data) != 1 or node.op == "AddN" or (sample := context.sample(data[0])) is None:
         return None
     flipped = tensor_name(node.input[0]) != data[0]
@@ -76,11 +80,21 @@ def _fits(constant: NDArray[Any], sample: Shape) -> bool:
     return all(own in (1, length) for own, length in pairs)
 
 
-def _sum(data: tuple[str, ...], context: Context) -> Recognized | None:
+def _join(kind: str, data: tuple[str, ...], context: Context) -> Recognized | None:
+    """Read a sum, difference, product, maximum or minimum of tensors of one rank."""
     samples = [context.sample(source) for source in data]
-    if None in samples or any(sample != samples[0] for sample in samples):
+    known = [sample for sample in samples if sample is not None]
+    if len(known) < len(data) or any(len(sample) != len(known[0]) for sample in known):
         return None
-    return ops.Add(len(data)), data
+    if kind == "Mul":
+        return ops.Multiply((known[0], known[1])), data
+    if any(sample != known[0] for sample in known):
+        return None
+    if kind == "Maximum":
+        return ops.Extremum("Maximum"), data
+    if kind == "Minimum":
+        return ops.Extremum("Minimum"), data
+    return ops.Add(len(data), subtracts=kind == "Sub"), data
 
 
 def bias_add(node: NodeDef, context: Context) -> Recognized | None:

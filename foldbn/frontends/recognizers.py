@@ -201,6 +201,8 @@ TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 WINDOWED = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", *TRANSPOSED)
 LINEAR = MATRIX + WINDOWED
 
+ARITHMETIC = ("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg", "Maximum", "Minimum")
+
 Recognizer = Callable[[NodeDef, Context], Recognized | None]
 
 RECOGNIZERS: dict[str, Recognizer] = {
@@ -214,7 +216,7 @@ RECOGNIZERS: dict[str, Recognizer] = {
     **dict.fromkeys(MATRIX, _dense),
     **dict.fromkeys(WINDOWED, _convolution),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), batch_norm),
-    **dict.fromkeys(("Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Div", "Neg"), arithmetic),
+    **dict.fromkeys(ARITHMETIC, arithmetic),
     **SELECTING,
     **dict.fromkeys(WALLS, wall),
     "GatherV2": _embedding,

@@ -276,6 +276,61 @@ FOLDS = {
         "Split -> BN -> Sigmoid; Sigmoid",
         "bn kept",
     ),
+    "a fork whose other branch takes the inverse": (
+        "x[4] -> Dense -> a; a -> BN(negative) -> Sigmoid -> b!; a -> Dense -> c!",
+        "Dense -> Sigmoid; Dense",
+        "bn folded backward into dense dense_1",
+    ),
+    "a fork that cannot divide by zero": (
+        "x[4] -> Dense -> a; a -> BN(dead) -> Sigmoid -> b!; a -> Dense -> c!",
+        "Dense -> BN -> Sigmoid; Dense",
+        "bn kept",
+    ),
+    "a fork that would lose digits to a steep scale": (
+        "x[4] -> Dense -> a; a -> BN(steep) -> Sigmoid -> b!; a -> Dense -> c!",
+        "Dense -> BN -> Sigmoid; Dense",
+        "bn kept",
+    ),
+    "a fork that would lose digits to a far shift": (
+        "x[4] -> Dense -> a; a -> BN(far) -> Sigmoid -> b!; a -> Dense -> c!",
+        "Dense -> BN -> Sigmoid; Dense",
+        "bn kept",
+    ),
+    "a fork whose branches meet before it": (
+        "x[4] -> Dense(4) -> a; a -> Dense(4) -> b; a, b -> Add -> BN -> Sigmoid",
+        "Dense -> Dense; Add -> Sigmoid",
+        "bn folded backward into dense_1 dense across add",
+    ),
+    "a fork whose inverse meets its own map": (
+        "x[4] -> Dense(4) -> a; a -> ReLU -> r; a, r -> Multiply -> BN(scale) -> Sigmoid",
+        "Dense -> ReLU; Multiply -> BN -> Sigmoid",
+        "bn lowered",
+    ),
+    "a scale goes into the first factor": (
+        "x[4] -> Dense -> a; x -> Dense -> Sigmoid -> b; a, b -> Multiply -> BN(scale) -> Sigmoid",
+        "Dense; Dense -> Sigmoid; Multiply -> Sigmoid",
+        "bn folded backward into dense across multiply",
+    ),
+    "a scale goes into the second factor where the first takes none": (
+        "x[4] -> Dense -> Sigmoid -> a; x -> Dense -> b; a, b -> Multiply -> BN(scale) -> Sigmoid",
+        "Dense -> Sigmoid; Dense; Multiply -> Sigmoid",
+        "bn folded backward into dense_1 across multiply",
+    ),
+    "a shift stays before a product": (
+        "x[4] -> Dense -> a; x -> Dense -> b; a, b -> Multiply -> BN(shift) -> Sigmoid",
+        "Dense; Dense; Multiply -> BN -> Sigmoid",
+        "bn lowered",
+    ),
+    "both sides of a difference": (
+        "x[4] -> Dense -> a; x -> Dense -> b; a, b -> Subtract -> BN -> Sigmoid",
+        "Dense; Dense; Subtract -> Sigmoid",
+        "bn folded backward into dense_1 dense across subtract",
+    ),
+    "both sides of a maximum": (
+        "x[4] -> Dense -> a; x -> Dense -> b; a, b -> Maximum -> BN -> Sigmoid",
+        "Dense; Dense; Maximum -> Sigmoid",
+        "bn folded backward into dense_1 dense across maximum",
+    ),
     "nothing to fold": ("x[4] -> Dense -> ReLU", "Dense -> ReLU", ""),
 }
 

@@ -92,7 +92,9 @@ LAYERS = [
     *("BN", "BN(negative)", "BN(scale)", "BN(shift)", "BN(same)", "BN(same scale)", "BN(first)"),
     *("Dense(4)", "Conv(same)", "Conv(same 1x1)", "Bias", "ReLU", "Identity", "Sigmoid"),
     *("Transpose(1 0 2)", "Transpose(2 0 1)", "Add", "Concat -> Dense(4)", "Concat -> Conv(same)"),
+    *("Subtract", "Multiply", "Maximum", "Conv(same 1x1)", "Dense(4)"),
 ]
+JOINS = ("Add", "Concat", "Subtract", "Multiply", "Maximum")
 
 
 @st.composite
@@ -101,7 +103,7 @@ def models(draw: st.DrawFn) -> str:
     chains, tensors = ["x[4x4x4] -> Identity -> t"], ["x", "t"]
     for number in range(draw(st.integers(3, 9))):
         layer = draw(st.sampled_from(LAYERS))
-        arity = 2 if layer.startswith(("Add", "Concat")) else 1
+        arity = 2 if layer.startswith(JOINS) else 1
         sources = ", ".join(draw(st.sampled_from(tensors[-4:])) for _ in range(arity))
         mark = draw(st.sampled_from(["", "", "", "!"]))
         chains.append(f"{sources} -> {layer} -> t{number}{mark}")
@@ -109,7 +111,7 @@ def models(draw: st.DrawFn) -> str:
     return "; ".join(chains)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@settings(max_examples=300, derandomize=True, deadline=None, database=None)
 @given(models())
 def test_any_graph_computes_the_same(model):
     """However the layers are joined, folding changes no number and settles every layer."""
