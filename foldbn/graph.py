@@ -20,6 +20,9 @@ class Node:
         layer: name of the model's layer that it belongs to.
         kind: class of that layer, like ``BatchNormalization``.
         sample: shape of one sample of its first output, None where it is not known.
+        optional: whether it is the affine half of a layer that is not affine as a whole, and
+            worth a word only if it goes.
+        weight: name of the kernel or table it reads, which other nodes may read as well.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Node:
     layer: str
     kind: str = ""
     sample: Size | None = None
+    optional: bool = False
+    weight: str = ""
 
     @property
     def output(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from foldbn import ops
 from foldbn.folding.lowering import lower
+from foldbn.folding.sharing import too_dear
 from foldbn.folding.travel import Journey, Stuck, affine_of, travel_backward, travel_forward
 from foldbn.graph import Graph, Node
 from foldbn.results import Decision, Direction
@@ -38,9 +39,14 @@ def fold(original: Graph) -> Folding:
             decisions[node.name] = _decide(graph, graph[node.name])
             _reconsider(graph, decisions)
     for name, decision in decisions.items():
-        if decision.outcome == "kept":
+        if decision.outcome == "kept" and not original[name].optional:
             decisions[name] = lower(graph, graph[name], decision)
-    return Folding(graph, tuple(d for name, d in decisions.items() if original[name].kind))
+    told = [d for name, d in decisions.items() if _is_told(original[name], d)]
+    return Folding(graph, tuple(told))
+
+
+def _is_told(node: Node, decision: Decision) -> bool:
+    return bool(node.kind) and not (node.optional and decision.outcome == "kept")
 
 
 def _reconsider(graph: Graph, decisions: dict[str, Decision]) -> None:
@@ -56,13 +62,19 @@ def _reconsider(graph: Graph, decisions: dict[str, Decision]) -> None:
 def _decide(graph: Graph, node: Node) -> Decision:
     if affine_of(node).is_identity:
         return _decision(graph, node, Journey(), None)
-    back = travel_backward(graph, node)
+    back = _afforded(graph, node, travel_backward(graph, node))
     if isinstance(back, Journey):
         return _decision(graph, node, back, "backward")
-    onward = travel_forward(graph, node)
+    onward = _afforded(graph, node, travel_forward(graph, node))
     if isinstance(onward, Journey):
         return _decision(graph, node, onward, "forward")
     return Decision(node.layer, node.kind, "kept", reason=_both(back, onward))
+
+
+def _afforded(graph: Graph, node: Node, travelled: Journey | Stuck) -> Journey | Stuck:
+    if isinstance(travelled, Stuck):
+        return travelled
+    return too_dear(graph, node, travelled) or travelled
 
 
 def _decision(graph: Graph, node: Node, journey: Journey, direction: Direction | None) -> Decision:

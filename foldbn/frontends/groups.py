@@ -11,13 +11,26 @@ from foldbn.frontends.frozen import NodeDef
 
 @dataclass
 class Group:
-    """A node in the making, with the TensorFlow nodes it stands for."""
+    """A node in the making, with the TensorFlow nodes it stands for.
+
+    A further output of a node that is written already stands for none.
+    """
 
     op: ops.Op
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: list[NodeDef]
     owner: Owner
+
+    @property
+    def name(self) -> str:
+        """The name of its last node, which is that of its tensor where there is none."""
+        return str(self.nodes[-1].name) if self.nodes else self.outputs[0]
+
+    @property
+    def kind(self) -> str:
+        """TensorFlow's name for the first of its nodes."""
+        return str(self.nodes[0].op) if self.nodes else ""
 
     def extend(self, reader: Group, op: ops.Op) -> None:
         """Take in the one `reader` of this group's output; both together are `op`."""

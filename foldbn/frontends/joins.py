@@ -83,7 +83,7 @@ def join_prelu(groups: list[Group], _: Context) -> list[Group]:
         halves = [producers.get(tensor) for tensor in group.inputs]
         positive, negative = (half for half in halves)
         chain = _negative_half(negative, producers)
-        if positive is None or chain is None or positive.nodes[0].op != "Relu":
+        if positive is None or chain is None or positive.kind != "Relu":
             continue
         members = [*chain, positive]
         private = all(sole.get(member.outputs[0]) is not None for member in members)
@@ -98,7 +98,7 @@ def _negative_half(last: Group | None, producers: dict[str, Group]) -> list[Grou
     """Return the nodes of ``c * relu(-x)`` in order, or None where `last` does not end it."""
     chain: list[Group] = []
     for kind in ("Mul", "Relu", "Neg"):
-        if last is None or last.nodes[0].op != kind or len(last.inputs) != 1:
+        if last is None or last.kind != kind or len(last.inputs) != 1:
             return None
         chain.insert(0, last)
         last = producers.get(last.inputs[0])

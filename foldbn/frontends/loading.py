@@ -9,6 +9,7 @@ from foldbn.errors import Unsupported
 from foldbn.frontends import keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.normalizations import part_normalizations
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
 from foldbn.results import Source
 
@@ -60,7 +61,7 @@ def load(
 def simplify(source: Source, original: FrozenModel) -> LoadedModel:
     """Fold what is constant in `original` and settle its shapes."""
     _check_precision(original)
-    folded = fold_constants(original)
+    folded = part_normalizations(fold_constants(original))
     settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
     return LoadedModel(source, original, settled, find_shapes(settled))
 

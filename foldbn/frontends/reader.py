@@ -19,9 +19,13 @@ from foldbn.frontends.context import Context, Shape
 from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
 from foldbn.frontends.groups import Group
 from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu
-from foldbn.frontends.recognizers import RECOGNIZERS
+from foldbn.frontends.normalizations import HALVES
+from foldbn.frontends.recognizers import LINEAR, RECOGNIZERS
+from foldbn.frontends.selecting import split
 from foldbn.frontends.windows import join_windows
 from foldbn.graph import Graph, Node
+
+_TOLD = AFFINE_KINDS + HALVES
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,10 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
     _check_weights(model, context)
     written = _written_tensors(model)
     groups = [
-        _recognize(node, model, context, written[node.name])
+        group
         for node in model.graph_def.node
         if node.op not in ("Const", "Placeholder")
+        for group in _recognize(node, model, context, written[node.name])
     ]
     for join in (join_prelu, join_windows, join_bias):
         groups = join(groups, context)
@@ -54,18 +59,30 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
     busy = {g.owner.scope for g in groups if not isinstance(g.op, ops.AffineOp | ops.Commuting)}
     nodes = [
         Node(
-            name=group.nodes[-1].name,
+            name=group.name,
             op=group.op,
             inputs=group.inputs,
             outputs=group.outputs,
             layer=group.owner.layer,
             kind=_kind(group, busy),
+            optional=group.owner.kind in HALVES,
+            weight=_weight(group),
             sample=context.sample(group.outputs[0]),
         )
         for group in groups
     ]
-    clusters = {group.nodes[-1].name: tuple(group.nodes) for group in groups}
+    clusters = {group.name: tuple(group.nodes) for group in groups}
     return Reading(Graph(nodes, [port.node for port in model.outputs]), clusters)
+
+
+def _weight(group: Group) -> str:
+    """Return the name of the constant that holds the kernel or table of a group."""
+    for node in group.nodes:
+        if node.op in LINEAR:
+            return str(node_of(node.input[1]))
+        if node.op == "GatherV2":
+            return str(node_of(node.input[0]))
+    return ""
 
 
 def _written_tensors(model: FrozenModel) -> dict[str, tuple[str, ...]]:
@@ -92,17 +109,23 @@ def _check_weights(model: FrozenModel, context: Context) -> None:
 
 def _recognize(
     node: NodeDef, model: FrozenModel, context: Context, outputs: tuple[str, ...]
-) -> Group:
+) -> list[Group]:
     recognizer = RECOGNIZERS.get(node.op)
     owner = owner_of(node, model.layers)
+    if node.op in ("Split", "SplitV") and (parts := split(node, context)) is not None:
+        data = context.data(node)
+        return [
+            Group(op, data, (name,), [node] if number == 0 else [], owner)
+            for number, (name, op) in enumerate(parts)
+        ]
     found = recognizer(node, context) if recognizer and len(outputs) == 1 else None
     op, inputs = found or (ops.Opaque(node.op), context.data(node))
     if isinstance(op, ops.AffineOp):
         if not all(np.isfinite(part).all() for part in op.affine.parts):
             raise BadWeights(f"layer {owner.layer!r}: its scale and shift are not finite")
-        if not op.affine.has_scale and owner.by_variable and owner.kind not in AFFINE_KINDS:
+        if not op.affine.has_scale and owner.by_variable and owner.kind not in _TOLD:
             op = ops.Bias(op.affine.shift)
-    return Group(op, inputs, outputs, [node], owner)
+    return [Group(op, inputs, outputs, [node], owner)]
 
 
 def _settle_bias(group: Group) -> None:
@@ -120,7 +143,7 @@ def _kind(group: Group, busy: set[str]) -> str:
         busy: name scopes that hold more than arithmetic, like that of an activation.
     """
     owner = group.owner
-    if not isinstance(group.op, ops.AffineOp) or owner.kind in AFFINE_KINDS:
+    if not isinstance(group.op, ops.AffineOp) or owner.kind in _TOLD:
         return owner.kind
     inside = owner.kind if owner.known else owner.scope and owner.scope in busy
     return "" if inside and not owner.by_variable else "Affine"

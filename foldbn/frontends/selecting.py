@@ -133,6 +133,36 @@ def _space_to_depth(node: NodeDef, context: Context) -> Recognized | None:
     return ops.SpaceToDepth(node.attr["block_size"].i, inverse), context.data(node)
 
 
+def split(node: NodeDef, context: Context) -> list[tuple[str, ops.Select]] | None:
+    """Read Split and SplitV as one slice for each of their outputs, with the outputs' names.
+
+    The tensor that is split is the one input that is no constant.
+    """
+    data = context.data(node)
+    axis = context.constant(node.input[0 if node.op == "Split" else 2])
+    sample = context.sample(data[0]) if len(data) == 1 else None
+    if sample is None or axis is None:
+        return None
+    place = int(axis.item()) % (len(sample) + 1) - 1
+    length = sample[place]
+    if place < 0 or length is None:
+        return None
+    count = int(node.attr["num_split"].i)
+    sizes = (
+        context.constant(node.input[1]) if node.op == "SplitV" else np.full(count, length // count)
+    )
+    if sizes is None or (sizes < 0).any():
+        return None
+    ends = np.cumsum(sizes).tolist()
+    outputs = []
+    for number, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        indices: list[tuple[int, ...] | None] = [None] * len(sample)
+        indices[place] = tuple(range(begin, end))
+        name = f"{node.name}:{number}" if number else str(node.name)
+        outputs.append((name, ops.Select("a split", tuple(indices), sample)))
+    return outputs
+
+
 SELECTING: dict[str, Callable[[NodeDef, Context], Recognized | None]] = {
     "StridedSlice": _strided_slice,
     "Slice": _slice,

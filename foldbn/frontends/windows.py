@@ -68,7 +68,7 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
 
     What is padded only to fill the last grid is cropped again at the end.
     """
-    conv, kinds = middle.op, (first.nodes[0].op, last.nodes[0].op)
+    conv, kinds = middle.op, (first.kind, last.kind)
     if not isinstance(conv, ops.Conv) or isinstance(conv, ops.ConvTranspose):
         return None
     if kinds != ("SpaceToBatchND", "BatchToSpaceND"):

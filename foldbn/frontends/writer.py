@@ -6,6 +6,7 @@ constants, in float64 to be proven and in the node's own type to be exported.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +65,7 @@ class _Writer:
         self.graph_def: GraphDef = empty_like(model.graph_def)
         self.values = dict(model.values)
         self.landmarks: dict[str, str] = {}
+        self._shared: dict[Any, str] = {}
         self._moved: dict[str, str] = {}  # a tensor of the graph -> where it is now
         self._names = {node.name for node in model.graph_def.node}
         shapes = {
@@ -95,7 +97,7 @@ class _Writer:
             case ops.Dense() | ops.Conv():
                 self._write_linear(node, before, copies)
             case ops.Embedding(table=weight) | ops.Mixing(kernel=weight):
-                copies[-1].input[0] = self._constant(f"{node.name}/weight", weight, copies[-1])
+                copies[-1].input[0] = self._weight(weight, copies[-1], 0)
                 self.graph_def.node.extend(copies)
             case ops.AffineOp(affine):
                 self._write_affine(node, copies[0], affine.scale, affine.shift)
@@ -121,12 +123,19 @@ class _Writer:
         body = copies[:-1] if had_bias else copies
         linear = next(copy for copy in body if copy.op in LINEAR)
         kernel = self._stored(op.kernel, linear)
-        linear.input[1] = self._constant(f"{linear.name}/kernel", kernel, linear)
+        linear.input[1] = self._weight(kernel, linear, 1)
         self.graph_def.node.extend(body)
         if op.bias is None:
             self._move(node, body[-1].name)
         else:
             self._write_bias(node, op, body[-1], linear)
+
+    def _weight(self, value: Array, node: NodeDef, port: int) -> str:
+        """Add the new weight of a node; two uses of one weight that change alike share it."""
+        same = (node.input[port], value.shape, hashlib.sha256(value.tobytes()).digest())
+        if same not in self._shared:
+            self._shared[same] = self._constant(f"{node.name}/kernel", value, node)
+        return self._shared[same]
 
     def _stored(self, kernel: Array, linear: NodeDef) -> Array:
         """Return a kernel in the shape and order in which its node reads it."""

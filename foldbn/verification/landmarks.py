@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import VerificationFailed
-from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.frozen import FrozenModel, node_of
 from foldbn.verification.metrics import TOLERANCE, distance
 
 _MOST = 32
 
 
-def landmarks_of(folded: FrozenModel) -> dict[str, str]:
-    """Return up to 32 tensors of the original, evenly chosen, and their names in `folded`."""
-    pairs = sorted(folded.landmarks.items())
+def landmarks_of(original: FrozenModel, folded: FrozenModel) -> dict[str, str]:
+    """Return up to 32 tensors of `original`, evenly chosen, and their names in `folded`."""
+    there = {node.name for node in original.graph_def.node}
+    pairs = sorted(pair for pair in folded.landmarks.items() if node_of(pair[0]) in there)
     return dict(pairs[:: max(1, -(-len(pairs) // _MOST))])
 
 

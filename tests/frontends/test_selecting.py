@@ -188,3 +188,28 @@ def test_squares_to_channels(kind, channels):
     journey = journeys.of_keras(randomise(model))
     assert journey.told == "affine folded forward into after across shuffle"
     assert journey.max_rel() <= 1e-9
+
+
+def test_split():
+    """A map goes on into every part of a split, and each part takes its own slice."""
+    import keras
+
+    x = keras.Input((5, 6))
+    y = keras.layers.BatchNormalization(name="bn")(keras.layers.Activation("tanh")(x))
+    parts = keras.ops.split(y, [1, 4], axis=-1)
+    ends = [keras.layers.Dense(2, name=f"d{i}")(part) for i, part in enumerate(parts)]
+    journey = journeys.of_keras(randomise(keras.Model(x, ends)))
+    assert journey.decisions["bn"].into == ("d0", "d1", "d2")
+    assert journey.max_rel() <= 1e-9
+
+
+def test_split_of_which_a_part_goes_unread():
+    """A part that nobody reads needs nothing."""
+    import keras
+
+    x = keras.Input((5, 6))
+    y = keras.layers.BatchNormalization(name="bn")(keras.layers.Activation("tanh")(x))
+    last = keras.ops.split(y, 3, axis=-1)[2]
+    journey = journeys.of_keras(randomise(keras.Model(x, keras.layers.Dense(2, name="d")(last))))
+    assert journey.decisions["bn"].into == ("d",)
+    assert journey.max_rel() <= 1e-9

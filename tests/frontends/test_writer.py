@@ -110,3 +110,17 @@ def test_overflow():
         pytest.raises(ConversionFailed, match=r"dense.*kernel.*more than float32 holds"),
     ):
         journeys.of_keras(model)
+
+
+def test_shared_kernel_stays_shared():
+    """Two uses of one layer with one normalization after each keep a single kernel."""
+    import keras
+
+    shared, norm = keras.layers.Dense(3, name="shared"), keras.layers.BatchNormalization(name="bn")
+    inputs = [keras.Input((4,)) for _ in range(2)]
+    outputs = [norm(shared(tensor)) for tensor in inputs]
+    journey = journeys.of_keras(randomise(keras.Model(inputs, keras.layers.Add()(outputs))))
+    assert [d.outcome for d in journey.folding.decisions] == ["folded", "folded"]
+    kernels = {n.input[1] for n in journey.model.graph_def.node if n.op in ("MatMul", "Einsum")}
+    assert len(kernels) == 1
+    assert journey.max_rel() <= 1e-9
