@@ -3,6 +3,7 @@
     squeeze_late       Squeeze -> f -> Unsqueeze           f in the image's own rank
     pool_globally      Transpose -> ReduceMean             GlobalAveragePool -> Flatten
     flatten_directly   Transpose -> Reshape -> MatMul      Reshape -> MatMul, kernel rows permuted
+    affine_in_one      Mul -> Add of constants             BatchNormalization
     bias_into_conv     Conv -> Add(constant)               Conv with a bias
     pad_in_pool        Relu -> Pad(zeros) -> MaxPool       Relu -> MaxPool with pads
     stay_in_layout     layout ops that undo each other     nothing
@@ -35,7 +36,7 @@ def tidy(proto: Any, constants: Iterable[str]) -> None:
     names = tuple(constants)
     _sweep(OnnxGraph(proto, names), pool_globally, flatten_directly, pad_in_pool)
     squeeze_late(proto, names)
-    _sweep(OnnxGraph(proto, names), bias_into_conv, stay_in_layout)
+    _sweep(OnnxGraph(proto, names), bias_into_conv, affine_in_one, stay_in_layout)
 
 
 def _sweep(graph: OnnxGraph, *passes: Callable[[OnnxGraph, NodeProto], None]) -> None:
@@ -108,6 +109,35 @@ def bias_into_conv(graph: OnnxGraph, node: NodeProto) -> None:
         return
     graph.set_input(node, 2, graph.reshaped(other, (shape[1],)))
     graph.set_output(node, add.output[0])
+
+
+def affine_in_one(graph: OnnxGraph, node: NodeProto) -> None:
+    """Write ``x * scale + shift`` per channel as one normalization of mean 0 and variance 1.
+
+    With an epsilon of 0 its square root is 1, and it computes the same numbers.
+    """
+    multiplied = graph.producer(node.input[0], "Mul") if node.op_type == "Add" else None
+    shift, shape = node.input[-1], graph.shapes.get(node.output[0], ())
+    if multiplied is None or len(shape) < 2 or shape[1] is None:
+        return
+    scale = multiplied.input[1]
+    if any(graph.shapes.get(each) not in _per_channel(shape) for each in (scale, shift)):
+        return
+    constant = graph.is_constant(scale) and graph.is_constant(shift)
+    if not constant or graph.reader(node.input[0], "Add") is None:
+        return
+    if graph.shapes.get(multiplied.input[0]) != shape:
+        return
+    length = (shape[1],)
+    single = [np.zeros(length, np.float32), np.ones(length, np.float32)]
+    weights = [graph.reshaped(each, length) for each in (scale, shift)]
+    weights += [
+        graph.constant(each, f"{node.output[0]}/{n}")
+        for n, each in zip(("mean", "variance"), single, strict=True)
+    ]
+    _become(graph, node, "BatchNormalization", multiplied.input[0], epsilon=0.0)
+    for port, weight in enumerate(weights, 1):
+        graph.set_input(node, port, weight)
 
 
 def _per_channel(shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:

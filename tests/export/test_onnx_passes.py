@@ -230,6 +230,40 @@ def test_bias_stays_beside_an_output():
     assert tidied(text, {"k": (5, 3, 1, 1), "b": (5, 1, 1)}) == ["Conv", "Add"]
 
 
+AFFINE = """(float[N, 4] x) => (float[N, 4] y) {
+    m = Mul(x, s)  a = Add(m, t)  y = Relu(a) }"""
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4)])
+def test_affine_in_one(shape):
+    """A scale and a shift for each channel are one normalization."""
+    kinds = tidied(AFFINE, {"s": shape, "t": shape})
+    assert kinds == ["BatchNormalization", "Relu"]
+
+
+def test_affine_of_a_picture():
+    """The channel is the second axis, and a map that varies along another stays."""
+    text = AFFINE.replace("[N, 4]", "[N, 3, 4, 4]")
+    assert tidied(text, {"s": (3, 1, 1), "t": (1, 3, 1, 1)}) == ["BatchNormalization", "Relu"]
+    assert tidied(text, {"s": (4,), "t": (3, 1, 1)}) == ["Mul", "Add", "Relu"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("(float[N, 4] y)", "(float[N, 4] y, float[N, 4] m)"),
+        ("Mul(x, s)", "Mul(x, x)"),
+        ("Add(m, t)", "Add(m, x)"),
+        ("Add(m, t)", "Add(m, m)"),
+    ],
+)
+def test_other_arithmetic_stays(old, new):
+    """Without two constants, or where the product itself is wanted, both ops are needed."""
+    text = AFFINE.replace(old, new)
+    weights = {name: (4,) for name in "st" if f", {name})" in text}
+    assert tidied(text, weights) == ["Mul", "Add", "Relu"]
+
+
 POOL = """(float[N, 3, 6, 6] x) => (float[N, 3, 3, 3] y) {
     r = Relu(x)  p = Pad(r, pads)  y = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(p) }"""
 PADS = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
