@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import ConversionFailed
+from foldbn.export.onnx_passes import tidy
 from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
 from foldbn.version import __version__
@@ -46,6 +47,7 @@ def to_onnx(
             output_names=[f"{port.node}:0" for port in model.outputs],
             opset=opset,
         )
+        tidy(proto, [f"{name}:0" for name in light.weights])
         onnx.checker.check_model(proto, full_check=True)
         _put_weights_in(proto, light.weights)
         _number(proto.graph, {})

@@ -7,19 +7,25 @@ of one:
 
 onnxruntime keeps it in its blocked layout and fuses the ReLU after it; written as Mul and
 Add it would reorder the layout twice. TFLite runs it as one op with its ReLU fused.
+
+A map over ``[C]`` leaves an addition where its scale can go on without its shift. What is
+left of it otherwise is written as Mul and Add, of which the ONNX export makes one node.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from foldbn import ops
 from foldbn.affine import Affine
-from foldbn.folding.travel import affine_of
+from foldbn.folding.travel import Stuck, affine_of, travel_forward
 from foldbn.graph import Graph, Node
 from foldbn.ops import Size
 from foldbn.results import Decision
 
+_GREATEST = float(np.finfo(np.float16).max)  # every type that a weight is stored in holds it
 _SPATIAL_RANKS = (2, 3)  # of the samples that Conv1D and Conv2D work on
 
 
@@ -32,10 +38,31 @@ def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
     if not (affine.has_scale and affine.has_shift):
         return _lowered(decision, f"one {'multiplication' if affine.has_scale else 'addition'}")
     depthwise = _as_depthwise(affine, node.sample)
-    if depthwise is None:
-        return decision
-    graph.replace(node.name, depthwise)
-    return _lowered(decision, "one depthwise convolution with a window of one")
+    if depthwise is not None:
+        graph.replace(node.name, depthwise)
+        return _lowered(decision, "one depthwise convolution with a window of one")
+    if _send_scale_on(graph, node, affine):
+        return _lowered(decision, "one addition, its scale moved on")
+    return decision
+
+
+def _send_scale_on(graph: Graph, node: Node, affine: Affine) -> bool:
+    """Leave only an addition, where the scale can move forward without the shift.
+
+    ``s * x + t == s * (x + t / s)`` for s > 0, and a positive scale passes ReLU and padding.
+    The sum is rounded relative to t / s before it is multiplied by s, so no digit is lost.
+    """
+    scale, shift = affine.parts
+    if (scale <= 0).any() or (np.abs(shift) > scale * _GREATEST).any():
+        return False
+    alone = ops.AffineOp(Affine(scale, np.zeros_like(scale)))
+    journey = travel_forward(graph, replace(node, op=alone))
+    if isinstance(journey, Stuck):
+        return False
+    for name, op in journey.edits.items():
+        graph.replace(name, op)
+    graph.replace(node.name, ops.AffineOp(Affine(np.ones_like(scale), shift / scale)))
+    return True
 
 
 def _lowered(decision: Decision, form: str) -> Decision:

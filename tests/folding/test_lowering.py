@@ -65,3 +65,40 @@ def test_unknown_channels_stay(sample):
     op = ops.AffineOp(Affine(np.full((1, 1, 1), 2.0), np.ones((1, 1, 1))))
     node = Node("bn", op, ("x",), ("y",), "bn", "BatchNormalization", sample)
     assert tell(fold(Graph([node], ["y"]))) == "bn kept"
+
+
+HELD_UP = "x[4] -> Sigmoid -> BN{} -> ReLU -> Dense"
+
+
+def test_scale_goes_on():
+    """Where only the shift is held up, the scale moves on and an addition is left."""
+    sketch = build(HELD_UP.format(""))
+    folding = fold(sketch.graph)
+    assert show(folding.graph) == "Sigmoid -> BN -> ReLU -> Dense"
+    assert not folding.graph["bn"].op.affine.has_scale
+    (decision,) = folding.decisions
+    assert decision.outcome == "lowered"
+    assert decision.reason.endswith("left as one addition, its scale moved on")
+    assert_equal(sketch, folding.graph)
+
+
+@pytest.mark.parametrize("kind", ["(negative)", "(dead)"])
+def test_scale_stays(kind):
+    """A scale that is not positive cannot be taken out of the shift, or not past the ReLU."""
+    folding = fold(build(HELD_UP.format(kind)).graph)
+    assert folding.graph["bn"].op.affine.has_scale
+    assert tell(folding) == "bn kept"
+
+
+def test_scale_stays_beside_a_great_shift():
+    """A shift that its scale makes too great for a float is left as it was."""
+    op = ops.AffineOp(Affine(np.array([1e-9]), np.array([1.0])))
+    graph = Graph(
+        [
+            Node("bn", op, ("x",), ("a",), "bn", "BatchNormalization", (1,)),
+            Node("relu", ops.relu(), ("a",), ("b",), "relu", "ReLU", (1,)),
+            Node("dense", ops.Dense(np.ones((1, 1))), ("b",), ("c",), "dense", "Dense", (1,)),
+        ],
+        ["c"],
+    )
+    assert tell(fold(graph)) == "bn kept"
