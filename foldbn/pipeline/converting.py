@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from foldbn import benchmark, export, verification
+from foldbn import benchmark, export
 from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, plan_targets
+from foldbn.pipeline.proving import prove, prove_others
 from foldbn.pipeline.steps import (
     Clock,
     Notify,
     PathLike,
     load_and_fold,
-    references_for,
-    require_equal,
     require_folded,
     require_speedup,
     silent,
 )
+from foldbn.pipeline.writing import write_directory, write_file
 from foldbn.results import (
     Artifact,
-    ArtifactVerification,
     BenchmarkRow,
-    Change,
     Conversion,
     ConversionVerification,
     Summary,
@@ -59,9 +56,10 @@ def convert(  # noqa: PLR0913 - every option of the command
     Args:
         model: an .h5 or .keras file or a SavedModel directory, recognised by content.
         output_dir: where the artefacts go; default beside the model.
-        to: which formats to write.
+        to: which formats to write. A SavedModel is a directory of all the signatures that
+            foldbn can fold; it is verified and not timed.
         overwrite: replace existing artefacts; never the model.
-        batch_size: leading axis of the artefacts; default dynamic for ONNX, 1 for TFLite.
+        batch_size: leading axis of the artefacts; default 1 for TFLite, otherwise dynamic.
         opset: of the ONNX file.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
@@ -88,22 +86,26 @@ def convert(  # noqa: PLR0913 - every option of the command
     )
     if min_speedup is not None and not bench:
         raise UsageError("--min-speedup needs a benchmark: it does not go with --no-bench")
+    if min_speedup is not None and formats == ("savedmodel",):
+        raise UsageError("--min-speedup needs a benchmark, and a SavedModel is not timed")
     if bench and "onnx" in formats:
         benchmark.resolve(providers)
     folded = load_and_fold(source, signature, custom_objects, clock)
     if require_fold:
         require_folded(folded.folding)
     decisions = folded.folding.decisions
-    with clock.phase("verify"):
-        references = references_for(folded.loaded.original, samples, seed)
-        algebra = verification.check_algebra(references, folded.model)
-        verification.check_landmarks(folded.loaded.original, folded.model, references[0].samples)
+    proven = prove(folded, samples, seed, clock)
+    others, left_out = (
+        prove_others(source, folded, seed, clock, require_fold=require_fold)
+        if "savedmodel" in formats
+        else ([], {})
+    )
     report = Conversion(
         source=folded.loaded.source,
         summary=Summary.of(decisions),
         decisions=decisions,
         artifacts=(),
-        verification=ConversionVerification(passed=True, algebra=algebra),
+        verification=ConversionVerification(passed=True, algebra=proven.algebra),
         timings_s=clock.seconds,
         dry_run=dry_run,
         would_write=tuple(map(str, targets)) if dry_run else (),
@@ -117,22 +119,20 @@ def convert(  # noqa: PLR0913 - every option of the command
         for made in (staging.folder, *staging.made):
             notify("made", str(made))
         for kind, target in zip(formats, targets, strict=True):
-            with clock.phase("export"):
-                plain = export.export(folded.loaded.simplified, kind, batch_size, opset)
-                content = export.export(folded.model, kind, batch_size, opset)
-                if kind == "onnx":
-                    content = export.sign(content, report.source.sha256, asdict(report.summary))
-                original = staging.write(f"original.{kind}", plain)
-                candidate = staging.write(target.name, content)
-            with clock.phase("verify"):
-                verdict = verification.verify_artifact(references, content, target.name)
-            require_equal(verdict, target.name)
+            if kind == "savedmodel":
+                artifact, candidate = write_directory(
+                    staging, target, [proven, *others], left_out, clock, batch_size=batch_size
+                )
+            else:
+                artifact, candidate, plain = write_file(
+                    staging, target, kind, proven, clock, batch_size=batch_size, opset=opset
+                )
             staged[candidate] = target
-            artifacts.append(_artifact(kind, target, plain, content, verdict))
-            if bench:
+            artifacts.append(artifact)
+            if bench and kind != "savedmodel":
                 with clock.phase("bench"):
                     rows += benchmark.bench_pair(
-                        original,
+                        plain,
                         candidate,
                         format=kind,
                         providers=providers,
@@ -143,20 +143,3 @@ def convert(  # noqa: PLR0913 - every option of the command
         require_speedup(rows, min_speedup)
         staging.publish(staged)
     return replace(report, artifacts=tuple(artifacts), benchmark=tuple(rows))
-
-
-def _artifact(
-    kind: str, target: Path, plain: bytes, content: bytes, verdict: ArtifactVerification
-) -> Artifact:
-    before, after = export.statistics_of(plain), export.statistics_of(content)
-    return Artifact(
-        format=kind,
-        path=str(target),
-        bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        nodes=Change(before.nodes, after.nodes),
-        ops=after.ops,
-        params=Change(before.params, after.params),
-        size=Change(before.bytes, after.bytes),
-        verification=verdict,
-    )

@@ -3,7 +3,7 @@
 from foldbn.verification.algebra import Reference, check_algebra, make_references
 from foldbn.verification.batches import Samples
 from foldbn.verification.landmarks import check_landmarks
-from foldbn.verification.rounding import verify_artifact
+from foldbn.verification.rounding import verify_artifact, worst_of
 from foldbn.verification.samples import generate_samples, load_samples
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "load_samples",
     "make_references",
     "verify_artifact",
+    "worst_of",
 ]
