@@ -123,18 +123,20 @@ class ArtifactVerification:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One written file.
+    """One written file, or a SavedModel directory.
 
     Attributes:
-        format: ``onnx`` or ``tflite``.
+        format: ``onnx``, ``tflite`` or ``savedmodel``.
         path: where it was written.
-        bytes: its size in bytes.
-        sha256: of its content.
+        bytes: its size in bytes; of a directory, of all its files.
+        sha256: of its content; of a directory, of its files in the order of their names.
         nodes: graph nodes of the plain export and of this file.
         ops: how many nodes of each op type this file has.
         params: numbers stored as weights, in the plain export and in this file.
-        size: bytes of the plain export and of this file.
-        verification: the rounding check.
+        size: bytes of the plain export and of this file; there is no plain SavedModel.
+        verification: the rounding check; of a SavedModel, of its worst signature.
+        signatures: those of a SavedModel, the one that was chosen first.
+        left_out: signatures of the original that are not in it, each with the reason.
     """
 
     format: str
@@ -146,6 +148,8 @@ class Artifact:
     params: Change
     size: Change
     verification: ArtifactVerification
+    signatures: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -415,6 +415,25 @@ def test_killed_worker(networks, tmp_path, phase):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_signal_while_a_saved_model_is_written(networks, tmp_path):
+    """A SavedModel that is half written goes too, and the old one stays as it was."""
+    old = tmp_path / "cnn_bn_after.savedmodel"
+    old.mkdir()
+    (old / "saved_model.pb").write_bytes(b"old")
+    command = ("convert", networks / "cnn_bn_after.h5", "-o", tmp_path, "--to", "savedmodel")
+    with started(*command, "--overwrite") as process:
+        wait_for(process, "exporting")
+        worker = worker_of(process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert_gone(worker)
+    assert list(tmp_path.iterdir()) == [old]
+    assert [(path.name, path.read_bytes()) for path in old.iterdir()] == [
+        ("saved_model.pb", b"old")
+    ]
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )

@@ -57,16 +57,16 @@ def _plain(value: Any) -> Any:
 @click.option(
     "--to",
     multiple=True,
-    type=click.Choice(["onnx", "tflite"]),
+    type=click.Choice(["onnx", "tflite", "savedmodel"]),
     default=("onnx", "tflite"),
     show_default=True,
-    help="Format to write; repeatable.",
+    help="Format to write; repeatable. A SavedModel is verified and not timed.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing artefacts, never the model.")
 @click.option(
     "--batch-size",
     type=BatchSize(),
-    help="Batch axis of the artefacts.  [default: dynamic for ONNX, 1 for TFLite]",
+    help="Batch axis of the artefacts.  [default: 1 for TFLite, otherwise dynamic]",
 )
 @click.option(
     "--opset", type=click.IntRange(13, 18), default=18, show_default=True, help="ONNX opset."
@@ -89,6 +89,9 @@ def _plain(value: Any) -> Any:
 @shell_options
 def convert(**options: Any) -> None:
     """Fold MODEL, prove it, and write it as ONNX and TFLite beside the model.
+
+    For m.h5 these are m.onnx and m.tflite, and m.savedmodel where asked for, a directory with
+    the original's signatures.
 
     MODEL is an .h5 or .keras file or a SavedModel directory, recognised by content.
     """
@@ -118,7 +121,8 @@ def inspect(**options: Any) -> None:
 def verify(**options: Any) -> int:
     """Say whether each EXPORTED file still computes the ORIGINAL model; exit 1 if not.
 
-    EXPORTED are .onnx and .tflite files that any tool may have written.
+    EXPORTED are .onnx and .tflite files and SavedModel directories that any tool may have
+    written.
     """
     return 0 if _run("verify", options).passed else 1
 

@@ -1,10 +1,16 @@
-"""Count the nodes and weights of an exported file."""
+"""Count the nodes and weights of an exported file or graph."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
+
+from foldbn.frontends.frozen import FrozenModel
+
+_FLOAT32 = 1  # DT_FLOAT
+_NO_COMPUTATION = ("Const", "Placeholder", "Identity")
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,14 @@ class GraphStatistics:
         return sum(self.ops.values())
 
 
-def format_of(content: bytes) -> str:
-    """Return ``tflite`` for content with that format's identifier, otherwise ``onnx``."""
+def format_of(content: bytes | Path) -> str:
+    """Return the format of an exported model.
+
+    That is ``tflite`` for content with that format's identifier, ``savedmodel`` for the path
+    of a directory, otherwise ``onnx``.
+    """
+    if isinstance(content, Path):
+        return "savedmodel"
     return "tflite" if content[4:8] == b"TFL3" else "onnx"
 
 
@@ -37,6 +49,25 @@ def statistics_of(content: bytes) -> GraphStatistics:
     count = _count_tflite if format_of(content) == "tflite" else _count_onnx
     ops, params = count(content)
     return GraphStatistics(dict(sorted(ops.items())), params, len(content))
+
+
+def graph_statistics(model: FrozenModel, folder: Path | None = None) -> GraphStatistics:
+    """Return the statistics of a frozen graph.
+
+    Args:
+        model: its constants are weights or settings, and not counted as nodes.
+        folder: the SavedModel that holds it; its files are `bytes`, which are 0 without it.
+    """
+    nodes = model.graph_def.node
+    ops = Counter(node.op for node in nodes if node.op not in _NO_COMPUTATION)
+    params = 0
+    for node in nodes:
+        if node.op == "Const" and node.attr["dtype"].type == _FLOAT32:
+            shape = node.attr["value"].tensor.tensor_shape
+            params += math.prod(dim.size for dim in shape.dim)
+    files = [] if folder is None else [path for path in folder.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    return GraphStatistics(dict(sorted(ops.items())), params, size)
 
 
 def _count_onnx(content: bytes) -> tuple[Counter[str], int]:

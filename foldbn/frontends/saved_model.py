@@ -11,6 +11,8 @@ from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, Layers
 from foldbn.frontends.variables import captured_variables
 
+_RESERVED = "__saved_model_"
+
 
 def load(path: Path, signature: str | None) -> FrozenModel:
     """Return one signature of a SavedModel as a frozen graph.
@@ -33,11 +35,9 @@ def load(path: Path, signature: str | None) -> FrozenModel:
         raise Unreadable(f"TensorFlow cannot load {str(path)!r}: {text[:300]}") from error
     name = _choose(loaded.signatures, signature, path)
     function = loaded.signatures[name]
-    _, keywords = function.structured_input_signature
-    # The inputs of a signature are keywords, whose order is that of their names.
-    order = [tensor.op.name for tensor in function.inputs[: len(keywords)]]
-    by_node = {spec.name: key for key, spec in keywords.items()}
-    inputs = [by_node.get(node, node) for node in order]
+    # What clients call the inputs, in the function's order. The public names of the arguments
+    # are changed where Python asks for it: ``input-1`` is ``input_1`` there.
+    inputs = list(function._arg_keywords)  # noqa: SLF001 - there is no public way to ask
     outputs = sorted(function.structured_outputs)
     # `loaded` owns the variables and must outlive the freezing.
     frozen = freeze(function, inputs, outputs, _layers(loaded, function))
@@ -84,6 +84,12 @@ def _layers(loaded: Any, function: Any) -> Layers:
 def _written_by_keras_3(loaded: Any) -> bool:
     """Whether `model.export` of Keras 3 wrote it: it serves an endpoint ``serve`` as well."""
     return "serve" in loaded.signatures
+
+
+def signatures_of(proto: Any) -> list[str]:
+    """Return the names of a SavedModel's signatures; TensorFlow's own have a reserved prefix."""
+    names = {name for graph in proto.meta_graphs for name in graph.signature_def}
+    return sorted(name for name in names if not name.startswith(_RESERVED))
 
 
 def writer_of(proto: Any) -> str | None:

@@ -64,7 +64,7 @@ def verify(  # noqa: PLR0913 - every option of the command
 
     Args:
         original: an .h5 or .keras file or a SavedModel directory, recognised by content.
-        exported: .onnx and .tflite files.
+        exported: .onnx and .tflite files and SavedModel directories.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
@@ -76,6 +76,7 @@ def verify(  # noqa: PLR0913 - every option of the command
 
     Raises:
         Unreadable: a file is missing or damaged.
+        Unsafe: a SavedModel would touch the machine.
         RuntimeFailed: an exported file cannot be run, or its ports do not fit.
     """
     contents = [(Path(path), _read(Path(path))) for path in exported]
@@ -89,7 +90,9 @@ def verify(  # noqa: PLR0913 - every option of the command
             VerifiedArtifact(
                 str(path),
                 export.format_of(content),
-                verification.verify_artifact(references, content, path.name),
+                verification.verify_artifact(
+                    references, content, path.name, loaded.original.signature
+                ),
             )
             for path, content in contents
         )
@@ -97,9 +100,15 @@ def verify(  # noqa: PLR0913 - every option of the command
     return Verification(loaded.source, passed, artifacts)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> bytes | Path:
+    """Return the content of a file, or the path of a SavedModel directory."""
+    if (path / "saved_model.pb").is_file():
+        return path
     if not path.is_file():
-        raise Unreadable(f"{str(path)!r} is no file", "give .onnx or .tflite files to verify")
+        raise Unreadable(
+            f"{str(path)!r} is no file",
+            "give .onnx or .tflite files or SavedModel directories to verify",
+        )
     try:
         return path.read_bytes()
     except OSError as error:

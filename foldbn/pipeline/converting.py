@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from foldbn import benchmark, export, verification
+from foldbn import benchmark, export
 from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, plan_targets
+from foldbn.pipeline.proving import load_and_prove, prove_others
 from foldbn.pipeline.steps import (
     Clock,
     Notify,
     PathLike,
-    Proven,
-    load_and_fold,
-    prove,
-    require_equal,
-    require_folded,
     require_speedup,
     silent,
 )
+from foldbn.pipeline.writing import write_directory, write_file
 from foldbn.results import (
     Artifact,
-    ArtifactVerification,
     BenchmarkRow,
-    Change,
     Conversion,
     ConversionVerification,
     Summary,
@@ -60,9 +54,10 @@ def convert(  # noqa: PLR0913 - every option of the command
     Args:
         model: an .h5 or .keras file or a SavedModel directory, recognised by content.
         output_dir: where the artefacts go; default beside the model.
-        to: which formats to write.
+        to: which formats to write. A SavedModel is a directory of all the signatures that
+            foldbn can fold; it is verified and not timed.
         overwrite: replace existing artefacts; never the model.
-        batch_size: leading axis of the artefacts; default dynamic for ONNX, 1 for TFLite.
+        batch_size: leading axis of the artefacts; default 1 for TFLite, otherwise dynamic.
         opset: of the ONNX file.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
@@ -89,9 +84,11 @@ def convert(  # noqa: PLR0913 - every option of the command
     )
     if min_speedup is not None and not bench:
         raise UsageError("--min-speedup needs a benchmark: it does not go with --no-bench")
+    if min_speedup is not None and formats == ("savedmodel",):
+        raise UsageError("--min-speedup needs a benchmark, and a SavedModel is not timed")
     if bench and "onnx" in formats:
         benchmark.resolve(providers)
-    proven = _load_and_prove(
+    proven = load_and_prove(
         source,
         clock,
         signature=signature,
@@ -99,6 +96,11 @@ def convert(  # noqa: PLR0913 - every option of the command
         samples=samples,
         seed=seed,
         require_fold=require_fold,
+    )
+    others, left_out = (
+        prove_others(source, proven, seed, clock, require_fold=require_fold)
+        if "savedmodel" in formats
+        else ([], {})
     )
     report = Conversion(
         source=proven.source,
@@ -119,26 +121,28 @@ def convert(  # noqa: PLR0913 - every option of the command
         for made in (staging.folder, *staging.made):
             notify("made", str(made))
         for kind, target in zip(formats, targets, strict=True):
-            with clock.phase("export"):
-                plain = export.export(proven.plain, kind, batch_size, opset, sketch=not bench)
-                before = export.statistics_of(plain)
-                original = staging.write(f"original.{kind}", plain) if bench else None
-                del plain
-                content = export.export(proven.model, kind, batch_size, opset)
-                if kind == "onnx":
-                    content = export.sign(content, report.source.sha256, asdict(report.summary))
-                candidate = staging.write(target.name, content)
-            with clock.phase("verify"):
-                verdict = verification.verify_artifact(
-                    proven.proof.references, content, target.name
+            plain = None
+            if kind == "savedmodel":
+                artifact, candidate = write_directory(
+                    staging, target, [proven, *others], left_out, clock, batch_size=batch_size
                 )
-            require_equal(verdict, target.name)
+            else:
+                artifact, candidate, plain = write_file(
+                    staging,
+                    target,
+                    kind,
+                    proven,
+                    clock,
+                    batch_size=batch_size,
+                    opset=opset,
+                    bench=bench,
+                )
             staged[candidate] = target
-            artifacts.append(_artifact(kind, target, before, content, verdict))
-            if original is not None:
+            artifacts.append(artifact)
+            if plain is not None and kind != "savedmodel":
                 with clock.phase("bench"):
                     rows += benchmark.bench_pair(
-                        original,
+                        plain,
                         candidate,
                         format=kind,
                         providers=providers,
@@ -149,42 +153,3 @@ def convert(  # noqa: PLR0913 - every option of the command
         require_speedup(rows, min_speedup)
         staging.publish(staged)
     return replace(report, artifacts=tuple(artifacts), benchmark=tuple(rows))
-
-
-def _load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
-    source: Path,
-    clock: Clock,
-    *,
-    signature: str | None,
-    custom_objects: PathLike | None,
-    samples: PathLike | None,
-    seed: int,
-    require_fold: bool,
-) -> Proven:
-    """Return the folded model; what only the proof needed is let go."""
-    folded = load_and_fold(source, signature, custom_objects, clock)
-    if require_fold:
-        require_folded(folded.decisions)
-    with clock.phase("verify"):
-        return prove(folded, samples, seed)
-
-
-def _artifact(
-    kind: str,
-    target: Path,
-    before: export.GraphStatistics,
-    content: bytes,
-    verdict: ArtifactVerification,
-) -> Artifact:
-    after = export.statistics_of(content)
-    return Artifact(
-        format=kind,
-        path=str(target),
-        bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        nodes=Change(before.nodes, after.nodes),
-        ops=after.ops,
-        params=Change(before.params, after.params),
-        size=Change(before.bytes, after.bytes),
-        verification=verdict,
-    )

@@ -14,7 +14,7 @@ from foldbn.folding import fold
 from foldbn.frontends import loading, reader, writer
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.loading import LoadedModel
-from foldbn.results import ArtifactVerification, BenchmarkRow, Decision, Source
+from foldbn.results import ArtifactVerification, BenchmarkRow, Decision
 
 Notify = Callable[[str, str], None]
 PathLike = str | Path
@@ -50,25 +50,6 @@ class Folded:
     model: FrozenModel
 
 
-@dataclass(frozen=True)
-class Proven:
-    """A folded model that equals the original in float64.
-
-    Attributes:
-        source: where the original came from.
-        decisions: one for each affine layer.
-        plain: the original, ready to be exported.
-        model: the same folded, its weights rounded to the types they are exported in.
-        proof: what the original computes, and how close the folded model comes to it.
-    """
-
-    source: Source
-    decisions: tuple[Decision, ...]
-    plain: FrozenModel
-    model: FrozenModel
-    proof: verification.Proof
-
-
 def load(path: Path, signature: str | None, custom_objects: PathLike | None) -> LoadedModel:
     """Load a model."""
     return loading.load(path, signature, None if custom_objects is None else Path(custom_objects))
@@ -85,15 +66,6 @@ def load_and_fold(
         folding = fold(reading.graph)
         model = writer.write(loaded.simplified, reading, folding.graph)
     return Folded(loaded, folding.decisions, model)
-
-
-def prove(folded: Folded, samples: PathLike | None, seed: int) -> Proven:
-    """Hold a folded model against its original, in float64."""
-    loaded = folded.loaded
-    sets = samples_for(loaded.original, samples, seed)
-    proof = verification.prove(loaded.original, folded.model, sets)
-    rounded = folded.model.rounded()
-    return Proven(loaded.source, folded.decisions, loaded.simplified, rounded, proof)
 
 
 def samples_for(

@@ -72,6 +72,8 @@ def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
     if verbose:
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings_s.items())
         parts += [Text(), Text(f"time: {spent}")]
+    for artifact in result.artifacts:
+        parts += [_left_out(artifact.path, *each) for each in artifact.left_out.items()]
     written = Text("wrote", style="bold")
     for artifact in result.artifacts:
         written.append(f" {printable(artifact.path)}", style="not bold")
@@ -128,6 +130,13 @@ def _explanation(decision: Decision) -> RenderableType:
     head = Text.assemble(_outcome(decision), f"  {printable(decision.layer)}")
     reasons = [Text(printable(part)) for part in (decision.reason or "").split("; ")]
     return Group(head, Padding(Group(*reasons), (0, 0, 0, 6)))
+
+
+def _left_out(path: str, signature: str, reason: str) -> Text:
+    """Say which signature of the original a SavedModel lacks."""
+    name = printable(Path(path).name)
+    told = f"  signature {printable(signature)!r} is not in {name}: {printable(reason)}"
+    return Text.assemble(("left out", "yellow"), told)
 
 
 def _sizes(result: Conversion) -> Table:

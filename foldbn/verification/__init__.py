@@ -3,7 +3,7 @@
 from foldbn.verification.algebra import Proof, check_algebra, prove
 from foldbn.verification.batches import Samples
 from foldbn.verification.reference import Reference, make_references
-from foldbn.verification.rounding import verify_artifact
+from foldbn.verification.rounding import verify_artifact, worst_of
 from foldbn.verification.samples import generate_samples, load_samples
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "make_references",
     "prove",
     "verify_artifact",
+    "worst_of",
 ]

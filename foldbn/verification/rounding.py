@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed
+from foldbn.frontends.frozen import DEFAULT_SIGNATURE
 from foldbn.results import ArtifactVerification
 from foldbn.verification.batches import Outputs
 from foldbn.verification.metrics import (
@@ -68,24 +70,34 @@ class _Judged:
 
 
 def verify_artifact(
-    references: Sequence[Reference], content: bytes, name: str
+    references: Sequence[Reference],
+    content: bytes | Path,
+    name: str,
+    signature: str = DEFAULT_SIGNATURE,
 ) -> ArtifactVerification:
     """Run an exported file on each reference's samples and judge its outputs.
 
     Args:
         references: of the original model, at least one.
-        content: of the .onnx or .tflite file.
+        content: of the .onnx or .tflite file; the path of a SavedModel directory.
         name: of the file, for messages.
+        signature: the original's, which is looked for in a SavedModel.
 
     Returns:
         The worst verdict, with the number of all samples.
 
     Raises:
         Unreadable: the file is neither ONNX nor TFLite.
+        Unsafe: it is a SavedModel that would touch the machine.
         RuntimeFailed: its runtime cannot load or run it, or its ports do not fit the model.
     """
-    artifact = load_artifact(content, name)
+    artifact = load_artifact(content, name, signature)
     verdicts = [_judge(each, _run(artifact, each, name)) for each in references]
+    return worst_of(verdicts)
+
+
+def worst_of(verdicts: Sequence[ArtifactVerification]) -> ArtifactVerification:
+    """Return the worst verdict, with the number of all samples."""
     worst = min(verdicts, key=lambda verdict: (verdict.passed, -(verdict.error or math.inf)))
     return replace(worst, samples=sum(verdict.samples for verdict in verdicts))
 

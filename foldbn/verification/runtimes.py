@@ -1,13 +1,15 @@
-"""Run an exported file in its own runtime: onnxruntime or LiteRT."""
+"""Run an exported file in its own runtime: onnxruntime, LiteRT or TensorFlow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
+from foldbn.frontends import safety
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
 
 Run = Callable[[Samples], Outputs]
@@ -17,7 +19,7 @@ class Artifact:
     """An exported file, loaded.
 
     Attributes:
-        format: ``onnx`` or ``tflite``.
+        format: ``onnx``, ``tflite`` or ``savedmodel``.
         inputs: names of its inputs, in the file's order.
         outputs: names of its outputs, in the file's order.
         batch_size: length of the leading axis; None where it is dynamic.
@@ -48,13 +50,21 @@ class Artifact:
             raise RuntimeFailed(f"the {self.format} file does not run: {text[:300]}") from error
 
 
-def load_artifact(content: bytes, name: str) -> Artifact:
-    """Load the content of an .onnx or .tflite file; `name` is for messages.
+def load_artifact(content: bytes | Path, name: str, signature: str) -> Artifact:
+    """Load an exported model.
+
+    Args:
+        content: of an .onnx or .tflite file; the path of a SavedModel directory.
+        name: for messages.
+        signature: which one of a SavedModel; one that has only another is loaded as well.
 
     Raises:
-        Unreadable: it is neither.
+        Unreadable: it is none of these.
+        Unsafe: it is a SavedModel that would touch the machine.
         RuntimeFailed: its runtime cannot load it.
     """
+    if isinstance(content, Path):
+        return _load_saved_model(content, name, signature)
     if content[4:8] == b"TFL3":
         return _load_tflite(content, name)
     return _load_onnx(content, name)
@@ -129,3 +139,33 @@ def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
 
     names = [d["name"] for d in inputs], [d["name"] for d in outputs]
     return Artifact("tflite", *names, batch, run)
+
+
+def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
+    import tensorflow as tf
+
+    safety.read_checked(path)
+    try:
+        with tf.device("/CPU:0"):
+            loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # TensorFlow raises whatever a file makes it stumble over
+        text = " ".join(str(error).split())
+        raise RuntimeFailed(f"TensorFlow cannot load {name!r}: {text[:300]}") from error
+    there = sorted(loaded.signatures)
+    if signature not in there and len(there) != 1:
+        listed = ", ".join(there) or "none"
+        raise RuntimeFailed(f"{name!r} has no signature {signature!r}; it has {listed}")
+    chosen = signature if signature in there else there[0]
+    function = loaded.signatures[chosen]
+    # What clients call the inputs; the Python names are changed where Python asks for it.
+    inputs = list(function._arg_keywords)  # noqa: SLF001 - there is no public way to ask
+    shape = function.inputs[0].shape if inputs else None
+    batch = shape[0] if shape else None
+
+    def run(samples: Samples) -> Outputs:
+        # `loaded` owns the variables and must outlive the calls.
+        with tf.device("/CPU:0"):
+            found = loaded.signatures[chosen](**{n: tf.constant(a) for n, a in samples.items()})
+        return {key: tensor.numpy() for key, tensor in found.items()}
+
+    return Artifact("savedmodel", inputs, sorted(function.structured_outputs), batch, run)

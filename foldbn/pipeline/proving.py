@@ -1,0 +1,106 @@
+"""Fold a model and prove it in float64; of a SavedModel that is written back, every signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldbn import verification
+from foldbn.errors import BadSamples, Unsupported
+from foldbn.frontends import safety, saved_model
+from foldbn.frontends.frozen import FrozenModel
+from foldbn.pipeline.steps import (
+    Clock,
+    PathLike,
+    load_and_fold,
+    require_folded,
+    samples_for,
+)
+from foldbn.results import Decision, Source
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A folded model that equals the original in float64.
+
+    Attributes:
+        source: where the original came from.
+        decisions: one for each affine layer.
+        plain: the original, ready to be exported.
+        model: the same folded, its weights rounded to the types they are exported in.
+        proof: what the original computes, and how close the folded model comes to it.
+    """
+
+    source: Source
+    decisions: tuple[Decision, ...]
+    plain: FrozenModel
+    model: FrozenModel
+    proof: verification.Proof
+
+
+def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
+    path: Path,
+    clock: Clock,
+    *,
+    signature: str | None,
+    custom_objects: PathLike | None,
+    samples: PathLike | None,
+    seed: int,
+    require_fold: bool,
+) -> Proven:
+    """Load a model, fold it, and hold it against its original in float64.
+
+    What only the proof needs, twice the weights and more, is let go on return.
+
+    Raises:
+        NotFolded: `require_fold` is not met.
+        VerificationFailed: the two differ by more than float64 rounding.
+    """
+    folded = load_and_fold(path, signature, custom_objects, clock)
+    if require_fold:
+        require_folded(folded.decisions)
+    loaded = folded.loaded
+    with clock.phase("verify"):
+        sets = samples_for(loaded.original, samples, seed)
+        proof = verification.prove(loaded.original, folded.model, sets)
+    rounded = folded.model.rounded()
+    return Proven(loaded.source, folded.decisions, loaded.simplified, rounded, proof)
+
+
+def prove_others(
+    path: Path, chosen: Proven, seed: int, clock: Clock, *, require_fold: bool
+) -> tuple[list[Proven], dict[str, str]]:
+    """Fold and prove the signatures of a SavedModel besides the chosen one.
+
+    Args:
+        path: of the model; a Keras file has no other signatures.
+        chosen: the signature that is proven already.
+        seed: of the generated inputs.
+        clock: to time the phases.
+        require_fold: raise if an affine layer of one would be kept.
+
+    Returns:
+        The signatures that foldbn can fold, and for each other one the reason why not.
+    """
+    proven: list[Proven] = []
+    left_out: dict[str, str] = {}
+    if chosen.source.format != "savedmodel":
+        return proven, left_out
+    for name in saved_model.signatures_of(safety.read_checked(path)):
+        if name == chosen.model.signature:
+            continue
+        try:
+            other = load_and_prove(
+                path,
+                clock,
+                signature=name,
+                custom_objects=None,
+                samples=None,
+                seed=seed,
+                require_fold=require_fold,
+            )
+        except (BadSamples, Unsupported) as error:
+            left_out[name] = error.message
+        else:
+            proven.append(other)
+    return proven, left_out
