@@ -294,6 +294,19 @@ OPAQUE: dict[str, Callable[..., object]] = {
     "Split": lambda x: tuple(np.split(x, 2, axis=-1)),
 }
 
+
+def einsum(op: ops.Einsum, x: Array) -> Array:
+    """Add up the products of all numbers whose labels agree."""
+    data, own, result = op.labels
+    lengths = dict(zip(data + own, x.shape[1:] + op.kernel.shape, strict=True))
+    y = np.zeros((len(x), *(lengths[label] for label in result)))
+    for place in np.ndindex(*lengths.values()):
+        at = dict(zip(lengths, place, strict=True))
+        left, right, to = (tuple(at[label] for label in term) for term in (data, own, result))
+        y[(slice(None), *to)] += x[(slice(None), *left)] * op.kernel[right]
+    return y if op.bias is None else y + op.bias
+
+
 EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Opaque: lambda op, *inputs: OPAQUE[op.kind](*inputs),
     ops.ShapeOf: lambda _, x: np.array(x.shape, np.float64),
@@ -306,7 +319,7 @@ EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Commuting: lambda op, x: COMMUTING[op.name](op, x),
     ops.GlobalPool: global_pool,
     ops.Embedding: embedding,
-    ops.Mixing: lambda op, x: np.stack([np.matmul(op.kernel, sample) for sample in x]),
+    ops.Einsum: einsum,
     ops.Select: select,
     ops.SpaceToDepth: space_to_depth,
     ops.Reshape: lambda op, x: x.reshape(-1, *op.target),
@@ -317,4 +330,5 @@ EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Multiply: lambda _, x, y: x * y,
     ops.Extremum: lambda op, x, y: np.where((x > y) == (op.name == "Maximum"), x, y),
     ops.Concat: concat,
+    ops.Stack: lambda op, *inputs: np.stack(inputs, axis=op.axis + 1),
 }

@@ -28,6 +28,8 @@ def join_bias(groups: list[Group], _: Context) -> list[Group]:
 
 def _with_bias(op: ops.Op, bias: Array) -> ops.Op | None:
     """Return a linear op with a bias of the sample's rank, or None where it cannot hold it."""
+    if isinstance(op, ops.Einsum) and op.bias is None:
+        return replace(op, bias=bias)
     if not isinstance(op, ops.Dense | ops.Conv) or op.bias is not None:
         return None
     axis = op.rank - 1 if isinstance(op, ops.Dense) else op.channel_axis

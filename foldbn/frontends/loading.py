@@ -11,6 +11,7 @@ from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.normalizations import part_normalizations
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
+from foldbn.frontends.time_steps import lead_with_batch
 from foldbn.results import Source
 
 _OTHER_FLOATS = {2: "float64", 14: "bfloat16", 19: "float16"}  # by DataType
@@ -61,7 +62,7 @@ def load(
 def simplify(source: Source, original: FrozenModel) -> LoadedModel:
     """Fold what is constant in `original` and settle its shapes."""
     _check_precision(original)
-    folded = part_normalizations(fold_constants(original))
+    folded = part_normalizations(lead_with_batch(fold_constants(original)))
     settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
     return LoadedModel(source, original, settled, find_shapes(settled))
 

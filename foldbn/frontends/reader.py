@@ -21,7 +21,7 @@ from foldbn.frontends.groups import Group
 from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu
 from foldbn.frontends.normalizations import HALVES
 from foldbn.frontends.recognizers import LINEAR, RECOGNIZERS
-from foldbn.frontends.selecting import split
+from foldbn.frontends.selecting import SPLITS, split
 from foldbn.frontends.windows import join_windows
 from foldbn.graph import Graph, Node
 
@@ -82,6 +82,8 @@ def _weight(group: Group) -> str:
             return str(node_of(node.input[1]))
         if node.op == "GatherV2":
             return str(node_of(node.input[0]))
+        if node.op == "Einsum":
+            return next((node_of(i) for i in node.input if tensor_name(i) not in group.inputs), "")
     return ""
 
 
@@ -112,7 +114,7 @@ def _recognize(
 ) -> list[Group]:
     recognizer = RECOGNIZERS.get(node.op)
     owner = owner_of(node, model.layers)
-    if node.op in ("Split", "SplitV") and (parts := split(node, context)) is not None:
+    if node.op in SPLITS and (parts := split(node, context)) is not None:
         data = context.data(node)
         return [
             Group(op, data, (name,), [node] if number == 0 else [], owner)

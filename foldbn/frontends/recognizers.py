@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ def _identity(node: NodeDef, context: Context) -> Recognized:
 def _relu(node: NodeDef, context: Context) -> Recognized:
     names = {"LeakyRelu": "LeakyReLU", "Abs": "Abs"}
     return ops.relu(names.get(node.op, "ReLU")), context.data(node)
+
+
+def _first_of(node: NodeDef, _: Context) -> Recognized:
+    """Read IdentityN, which wraps a custom gradient, where only its first output is read."""
+    return ops.identity(node.op), (tensor_name(node.input[0]),)
 
 
 def _shape_of(node: NodeDef, context: Context) -> Recognized:
@@ -114,6 +120,14 @@ def _concat(node: NodeDef, context: Context) -> Recognized | None:
     return ops.Concat(place, tuple(size for size in sizes if size is not None)), data
 
 
+def _stack(node: NodeDef, context: Context) -> Recognized | None:
+    data, sample = context.data(node), context.sample(node.name)
+    if sample is None or len(data) != len(node.input):
+        return None
+    place = node.attr["axis"].i % (len(sample) + 1) - 1
+    return None if place < 0 else (ops.Stack(place, len(data)), data)
+
+
 def _space_batch(node: NodeDef, context: Context) -> Recognized | None:
     block, margins = (context.constant(source) for source in node.input[1:3])
     if block is None or margins is None:
@@ -137,12 +151,31 @@ def _dense(node: NodeDef, context: Context) -> Recognized | None:
 
 
 def _mixing(node: NodeDef, context: Context) -> Recognized | None:
+    """Read ``W @ x``, a product over the last axis but one."""
     kernel, sample = context.constant(node.input[0]), context.sample(node.input[1])
     if kernel is None or sample is None or kernel.ndim != 2 or len(sample) < 2:
         return None
     if node.attr["adj_x"].b or node.attr["adj_y"].b:
         return None
-    return ops.Mixing(kernel), context.data(node)
+    batch = ascii_letters[: len(sample) - 2]
+    return ops.Einsum(kernel, (batch + "yz", "xy", batch + "xz")), context.data(node)
+
+
+def _einsum(node: NodeDef, context: Context) -> Recognized | None:
+    """Read a product of samples and one constant over labelled axes."""
+    terms, _, result = node.attr["equation"].s.decode().replace(" ", "").partition("->")
+    data = context.data(node)
+    if len(node.input) != 2 or len(data) != 1 or "." in terms:
+        return None
+    place = int(tensor_name(node.input[1]) == data[0])
+    labels, own = terms.split(",")[place], terms.split(",")[1 - place]
+    kernel = context.constant(node.input[1 - place])
+    batch = labels[:1]
+    plain = all(len(set(term)) == len(term) for term in (labels, own, result))
+    known = set(labels) <= set(own + result) and set(result) <= set(own + labels)
+    if kernel is None or not (plain and known and batch) or batch in own or result[0] != batch:
+        return None
+    return ops.Einsum(kernel, (labels[1:], own, result[1:])), data
 
 
 def _embedding(node: NodeDef, context: Context) -> Recognized | None:
@@ -220,6 +253,9 @@ RECOGNIZERS: dict[str, Recognizer] = {
     **SELECTING,
     **dict.fromkeys(WALLS, wall),
     "GatherV2": _embedding,
+    "IdentityN": _first_of,
+    "Einsum": _einsum,
+    "Pack": _stack,
     "Reshape": _reshape,
     "Squeeze": _squeeze,
     "ExpandDims": _expand_dims,

@@ -14,6 +14,7 @@ from foldbn.frontends.context import Context, Recognized
 from foldbn.frontends.frozen import NodeDef
 
 Indices = tuple[tuple[int, ...] | None, ...]
+SPLITS = ("Split", "SplitV", "Unpack")
 _MODES = {b"REFLECT": "reflect", b"SYMMETRIC": "symmetric"}
 
 
@@ -95,6 +96,18 @@ def _reverse(node: NodeDef, context: Context) -> Recognized | None:
     return _rearranged(node, context, "reversing", dict.fromkeys(places, np.flip))
 
 
+def _roll(node: NodeDef, context: Context) -> Recognized | None:
+    shifts, axes = (context.constant(source) for source in node.input[1:3])
+    sample = context.sample(node.input[0])
+    if shifts is None or axes is None or sample is None:
+        return None
+    pairs = zip(np.atleast_1d(axes), np.atleast_1d(shifts), strict=True)
+    rolls = {int(a) % (len(sample) + 1) - 1: partial(np.roll, shift=int(n)) for a, n in pairs}
+    if len(rolls) < np.size(axes):
+        return None
+    return _rearranged(node, context, "rolling", rolls)
+
+
 def _mirror(node: NodeDef, context: Context) -> Recognized | None:
     pads = context.constant(node.input[1])
     if pads is None or pads[0].any():
@@ -134,33 +147,45 @@ def _space_to_depth(node: NodeDef, context: Context) -> Recognized | None:
 
 
 def split(node: NodeDef, context: Context) -> list[tuple[str, ops.Select]] | None:
-    """Read Split and SplitV as one slice for each of their outputs, with the outputs' names.
+    """Read Split, SplitV and Unpack as one slice for each of their outputs, with its name.
 
     The tensor that is split is the one input that is no constant.
     """
     data = context.data(node)
-    axis = context.constant(node.input[0 if node.op == "Split" else 2])
+    axis = _split_axis(node, context)
     sample = context.sample(data[0]) if len(data) == 1 else None
     if sample is None or axis is None:
         return None
-    place = int(axis.item()) % (len(sample) + 1) - 1
+    place = axis % (len(sample) + 1) - 1
     length = sample[place]
     if place < 0 or length is None:
         return None
-    count = int(node.attr["num_split"].i)
-    sizes = (
-        context.constant(node.input[1]) if node.op == "SplitV" else np.full(count, length // count)
-    )
+    sizes = _split_sizes(node, context, length)
     if sizes is None or (sizes < 0).any():
         return None
     ends = np.cumsum(sizes).tolist()
+    dropped = (place,) if node.op == "Unpack" else ()
     outputs = []
     for number, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         indices: list[tuple[int, ...] | None] = [None] * len(sample)
         indices[place] = tuple(range(begin, end))
         name = f"{node.name}:{number}" if number else str(node.name)
-        outputs.append((name, ops.Select("a split", tuple(indices), sample)))
+        outputs.append((name, ops.Select("a split", tuple(indices), sample, dropped)))
     return outputs
+
+
+def _split_axis(node: NodeDef, context: Context) -> int | None:
+    if node.op == "Unpack":
+        return int(node.attr["axis"].i)
+    axis = context.constant(node.input[0 if node.op == "Split" else 2])
+    return None if axis is None else int(axis.item())
+
+
+def _split_sizes(node: NodeDef, context: Context, length: int) -> NDArray[Any] | None:
+    if node.op == "SplitV":
+        return context.constant(node.input[1])
+    count = int(node.attr["num" if node.op == "Unpack" else "num_split"].i)
+    return np.full(count, length // count)
 
 
 SELECTING: dict[str, Callable[[NodeDef, Context], Recognized | None]] = {
@@ -168,6 +193,7 @@ SELECTING: dict[str, Callable[[NodeDef, Context], Recognized | None]] = {
     "Slice": _slice,
     "Tile": _tile,
     "ReverseV2": _reverse,
+    "Roll": _roll,
     "MirrorPad": _mirror,
     **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor"), _resize),
     **dict.fromkeys(("SpaceToDepth", "DepthToSpace"), _space_to_depth),

@@ -96,9 +96,12 @@ class _Writer:
                 self._write_depthwise(node, copies[0], op)
             case ops.Dense() | ops.Conv():
                 self._write_linear(node, before, copies)
-            case ops.Embedding(table=weight) | ops.Mixing(kernel=weight):
-                copies[-1].input[0] = self._weight(weight, copies[-1], 0)
+            case ops.Embedding(table):
+                copies[-1].input[0] = self._weight(table, copies[-1], 0)
                 self.graph_def.node.extend(copies)
+            case ops.Einsum() as op:
+                port = int(tensor_name(cluster[0].input[0]) in before.inputs)
+                self._write_einsum(node, op, copies[0], port)
             case ops.AffineOp(affine):
                 self._write_affine(node, copies[0], affine.scale, affine.shift)
             case ops.Bias(bias):
@@ -129,6 +132,15 @@ class _Writer:
             self._move(node, body[-1].name)
         else:
             self._write_bias(node, op, body[-1], linear)
+
+    def _write_einsum(self, node: Node, op: ops.Einsum, product: NodeDef, port: int) -> None:
+        """Write a product whose constant is at `port`, and its bias as an addition."""
+        product.input[port] = self._weight(op.kernel, product, port)
+        self.graph_def.node.append(product)
+        if op.bias is None:
+            self._move(node, product.name)
+        else:
+            self._write_arithmetic(node, product, product.name, [("AddV2", "bias", op.bias)])
 
     def _weight(self, value: Array, node: NodeDef, port: int) -> str:
         """Add the new weight of a node; two uses of one weight that change alike share it."""
@@ -200,13 +212,18 @@ class _Writer:
 
     def _write_affine(self, node: Node, like: NodeDef, scale: Array, shift: Array) -> None:
         (source,) = node.inputs
-        tensor = self._moved.get(source, source)
-        for kind, suffix, part, neutral in (
-            ("Mul", "scale", scale, 1),
-            ("AddV2", "shift", shift, 0),
-        ):
-            if (part == neutral).all():
-                continue
+        parts = []
+        if (scale != 1).any():
+            parts.append(("Mul", "scale", scale))
+        if shift.any():
+            parts.append(("AddV2", "shift", shift))
+        self._write_arithmetic(node, like, self._moved.get(source, source), parts)
+
+    def _write_arithmetic(
+        self, node: Node, like: NodeDef, tensor: str, parts: list[tuple[str, str, Array]]
+    ) -> None:
+        """Apply constants to a tensor: each part is a TensorFlow op, a name and the numbers."""
+        for kind, suffix, part in parts:
             name = self._free(f"{node.name}/{kind}")
             constant = self._constant(f"{node.name}/{suffix}", _trimmed(part), like)
             added = self.graph_def.node.add(name=name, op=kind, input=[tensor, constant])

@@ -1,6 +1,6 @@
 """The algebra: how each op treats an affine map at its output or at its inputs."""
 
-from foldbn.rules import commuting, joining, linear, pooling, reindexing, selecting
+from foldbn.rules import commuting, einsum, joining, linear, pooling, reindexing, selecting
 from foldbn.rules.table import Absorbs, Blocks, Outcome, Passes, backward, forward
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Passes",
     "backward",
     "commuting",
+    "einsum",
     "forward",
     "joining",
     "linear",

@@ -3,7 +3,7 @@
 Add       s * (x + y) + t  ==  (s * x + t) + s * y
 Multiply  s * (x * y)      ==  (s * x) * y
 Maximum   s * max(x, y) + t  ==  max(s * x + t, s * y + t)   for s >= 0
-Concat    each input has its own slice of the map
+Concat    each input has its own slice of the map; likewise Stack
 """
 
 from __future__ import annotations
@@ -114,3 +114,28 @@ def _glue(parts: list[Array], op: ops.Concat) -> Array:
         common[op.axis] = size
         wide.append(np.broadcast_to(part, common))
     return np.concatenate(wide, axis=op.axis)
+
+
+@backward.rule(ops.Stack)
+def stack_backward(op: ops.Stack, affine: Affine) -> Outcome:
+    """Give each input its row of the map."""
+    rows = tuple(
+        Affine(*(_row(part, op.axis, number) for part in affine.parts)).compact()
+        for number in range(op.arity)
+    )
+    return Passes(op, rows)
+
+
+def _row(part: Array, axis: int, number: int) -> Array:
+    return part.take([number % part.shape[axis]], axis=axis).squeeze(axis)
+
+
+@forward.join(ops.Stack)
+def stack_forward(op: ops.Stack, maps: Maps) -> Outcome:
+    """Stack the maps; an input without one has the identity."""
+    each = _filled(maps)
+    stacked = [
+        np.stack(np.broadcast_arrays(*parts), axis=op.axis)
+        for parts in zip(*(one.parts for one in each), strict=True)
+    ]
+    return Passes(op, (Affine(*stacked).compact(),))

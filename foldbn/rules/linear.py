@@ -16,7 +16,7 @@ import numpy as np
 
 from foldbn import ops
 from foldbn.affine import Affine, Array
-from foldbn.rules.table import Absorbs, Blocks, Outcome, Passes, backward, forward
+from foldbn.rules.table import Absorbs, Blocks, Outcome, backward, forward
 
 
 def _per_channel(affine: Affine, axis: int, channels: int) -> tuple[Array, Array] | None:
@@ -166,40 +166,3 @@ def embedding_backward(op: ops.Embedding, affine: Affine) -> Outcome:
         return _uneven(op)
     scale, shift = (part.reshape(part.shape[len(places) :]) for part in affine.parts)
     return Absorbs(replace(op, table=op.table * scale + shift))
-
-
-@forward.rule(ops.Mixing)
-def mixing_forward(op: ops.Mixing, affine: Affine) -> Outcome:
-    """Mix the shift too: ``W @ (s * x + t) == (W * s) @ x + W @ t``.
-
-    A scale of the mixed axis goes into the kernel's columns; one of other axes moves on.
-    """
-    axis = affine.rank - 2
-    length = op.kernel.shape[1]
-    shift = np.moveaxis(_stretched(affine.shift, axis, length), axis, -1) @ op.kernel.T
-    shift = np.moveaxis(shift, -1, axis)
-    if affine.scale.shape[axis] == 1:
-        return Passes(op, (Affine(affine.scale, shift).compact(),))
-    if any(n != 1 for other, n in enumerate(affine.scale.shape) if other != axis):
-        return _uneven(op)
-    moved = replace(op, kernel=op.kernel * affine.scale.ravel())
-    return Passes(moved, (Affine(np.ones_like(shift), shift).compact(),))
-
-
-@backward.rule(ops.Mixing)
-def mixing_backward(op: ops.Mixing, affine: Affine) -> Outcome:
-    """Scale the kernel's rows, or let a scale by that is the same for all: ``s * (W @ x)``."""
-    axis = affine.rank - 2
-    if affine.has_shift:
-        return Blocks(f"{op.title} has no bias for the shift")
-    if affine.scale.shape[axis] == 1:
-        return Passes(op, (affine,))
-    if affine.varies_along(tuple(other for other in range(affine.rank) if other != axis)):
-        return _uneven(op)
-    return Absorbs(replace(op, kernel=op.kernel * affine.scale.reshape(-1, 1)))
-
-
-def _stretched(part: Array, axis: int, length: int) -> Array:
-    shape = list(part.shape)
-    shape[axis] = length
-    return np.broadcast_to(part, shape)

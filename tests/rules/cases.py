@@ -331,24 +331,6 @@ def groups_alike(maps: Maps) -> type:
     return Blocks if any((group != group[0]).any() for group in groups) else Passes
 
 
-def mixing_forward(maps: Maps) -> type:
-    """Expect a scale to pass that varies along the mixed axis alone, or not along it."""
-    scale = maps[0].scale
-    mixed, other = scale.shape[0] != 1, scale.shape[1] != 1
-    return Blocks if mixed and other else Passes
-
-
-def mixing_backward(maps: Maps) -> type:
-    """Expect a scale alone to go into the rows or past, and a shift to stay."""
-    (affine,) = maps
-    if affine.shift.any():
-        return Blocks
-    mixed, other = (n != 1 for n in affine.scale.shape)
-    if mixed:
-        return Blocks if other or affine.shift.shape[1] != 1 else Absorbs
-    return Passes
-
-
 SELECTING = [
     select("cropping", (4, 5, 3), ((1, 2), (0, 1, 2), None)),
     select("slice of channels", (4, 3), (None, (0, 2))),
@@ -373,10 +355,43 @@ def rows_alike(maps: Maps) -> type:
     return Blocks if varies(maps[0], (0,)) else Absorbs
 
 
+def einsum(
+    label: str, equation: str, shape: tuple[int, ...], *more: int, bias: bool = False
+) -> Case:
+    """A product over labelled axes; `more` are the lengths of the labels that the sample lacks."""
+    data, own, result = equation.replace("->", ",").split(",")
+    new = dict.fromkeys(each for each in own if each not in data)
+    lengths = dict(zip([*data, *new], [*shape, *more], strict=True))
+    kernel, offset = (normal(*(lengths[each] for each in labels)) for labels in (own, result))
+    op = ops.Einsum(kernel, (data, own, result), offset if bias else None)
+
+    def along(labels: str) -> Expectation:
+        def expectation(maps: Maps) -> type:
+            varying = [each for axis, each in enumerate(labels) if scale_varies(maps[0], axis)]
+            outside = [each for each in varying if each not in own]
+            if not outside:
+                return Absorbs
+            return Passes if outside == varying else Blocks
+
+        return expectation
+
+    return Case(f"Einsum {label}", op, (shape,), along(result), along(data))
+
+
+def scale_varies(affine: Affine, axis: int) -> bool:
+    """Whether a scale has two numbers along an axis."""
+    return bool(np.diff(affine.scale, axis=axis).any())
+
+
 MORE_LINEAR = [
     Case("Embedding", ops.Embedding(normal(5, 3), 2), ((4,),), absorbs(1), blocks),
     Case("Embedding of matrices", ops.Embedding(normal(5, 2, 3), 3), ((4,),), rows_alike, blocks),
-    Case("Mixing", ops.Mixing(normal(5, 4)), ((4, 3),), mixing_backward, mixing_forward),
+    einsum("left product", "ab,ca->cb", (4, 3), 5),
+    einsum("left product with bias", "ab,ca->cb", (4, 3), 5, bias=True),
+    einsum("per head", "abc,bcd->abd", (2, 3, 4), 5, bias=True),
+    einsum("new axes", "ab,bcd->acd", (4, 3), 2, 5),
+    einsum("no sum", "ab,b->ab", (4, 3)),
+    einsum("all summed", "ab,abc->c", (4, 3), 2),
 ]
 
 
@@ -425,6 +440,9 @@ JOINING = [
     Case("Add of three", ops.Add(3), ((3,),) * 3, both, alike),
     Case("Concat channels", ops.Concat(1, (3, 2)), ((4, 3), (4, 2)), both, both),
     Case("Concat rows", ops.Concat(0, (1, 4)), ((1, 3), (4, 3)), both, both),
+    Case("Stack in front", ops.Stack(0, 3), ((2, 3),) * 3, both, both),
+    Case("Stack last", ops.Stack(2, 2), ((2, 3),) * 2, both, both),
+    Case("Stack vectors", ops.Stack(1, 2), ((3,),) * 2, both, both),
     Case("Concat of three", ops.Concat(0, (2, 1, 3)), ((2,), (1,), (3,)), both, both),
 ]
 

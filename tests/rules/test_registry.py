@@ -20,7 +20,7 @@ def kinds_of_op() -> set[type[ops.Op]]:
         children = todo.pop().__subclasses__()
         found.update(children)
         todo.extend(children)
-    return {kind for kind in found if kind.__module__ == ops.__name__}
+    return {kind for kind in found if kind.__module__.startswith(f"{ops.__name__}.")}
 
 
 def factories() -> list[Callable[..., ops.Commuting]]:
