@@ -1,4 +1,4 @@
-"""Join TensorFlow nodes that are one op: a layer and its bias, scale and shift, a PReLU."""
+"""Join TensorFlow nodes that are one op: a layer and its bias, scale and shift, a PReLU, steps."""
 
 from __future__ import annotations
 
@@ -105,3 +105,46 @@ def _negative_half(last: Group | None, producers: dict[str, Group]) -> list[Grou
         chain.insert(0, last)
         last = producers.get(last.inputs[0])
     return chain
+
+
+def join_steps(groups: list[Group], _: Context) -> list[Group]:
+    """Make one affine op of the same map at every step, as TimeDistributed writes it out."""
+    producers = {tensor: group for group in groups for tensor in group.outputs}
+    sole = sole_readers(groups)
+    joined: list[Group] = []
+    for group in groups:
+        if not isinstance(group.op, ops.Stack):
+            continue
+        maps = [producers.get(tensor) for tensor in group.inputs]
+        steps = [each and producers.get(each.inputs[0]) for each in maps if each is not None]
+        members = [each for each in (*steps, *maps) if each is not None]
+        private = all(sole.get(each.outputs[0]) is not None for each in members)
+        affine = _same_map(maps)
+        if affine is None or not private or not _all_steps(steps, group.op):
+            continue
+        wide = [np.expand_dims(part, group.op.axis) for part in affine.parts]
+        group.op, group.inputs = ops.AffineOp(Affine(*wide)), members[0].inputs
+        group.nodes = [node for each in members for node in each.nodes] + group.nodes
+        group.owner = members[-1].owner
+        joined += members
+    return without(groups, joined)
+
+
+def _same_map(maps: list[Group | None]) -> Affine | None:
+    """Return the map of all `maps`, None where one is none or another."""
+    found = [each.op.affine for each in maps if each and isinstance(each.op, ops.AffineOp)]
+    same = len(found) == len(maps) and all(each.equals(found[0]) for each in found)
+    return found[0] if same else None
+
+
+def _all_steps(steps: list[Group | None], stack: ops.Stack) -> bool:
+    """Whether `steps` are all positions of one tensor along the axis of `stack`, in order."""
+    for number, each in enumerate(steps):
+        if each is None or not isinstance(each.op, ops.Select):
+            return False
+        taken = [(axis, one) for axis, one in enumerate(each.op.indices) if one is not None]
+        if taken != [(stack.axis, (number,))] or each.op.dropped != (stack.axis,):
+            return False
+        if each.op.source[stack.axis] != len(steps) or each.inputs != (steps[0] or each).inputs:
+            return False
+    return bool(steps)

@@ -18,7 +18,7 @@ from foldbn.frontends.attribution import AFFINE_KINDS, owner_of
 from foldbn.frontends.context import Context, Shape
 from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
 from foldbn.frontends.groups import Group
-from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu
+from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu, join_steps
 from foldbn.frontends.normalizations import HALVES
 from foldbn.frontends.recognizers import LINEAR, RECOGNIZERS
 from foldbn.frontends.selecting import SPLITS, split
@@ -55,7 +55,7 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
         groups = join(groups, context)
     for group in groups:
         _settle_bias(group)
-    groups = join_arithmetic(groups, context)
+    groups = join_steps(join_arithmetic(groups, context), context)
     busy = {g.owner.scope for g in groups if not isinstance(g.op, ops.AffineOp | ops.Commuting)}
     nodes = [
         Node(
@@ -88,12 +88,13 @@ def _weight(group: Group) -> str:
 
 
 def _written_tensors(model: FrozenModel) -> dict[str, tuple[str, ...]]:
-    """Return the tensors of each node: its first output, and whichever others are read."""
-    written = {node.name: {node.name: None} for node in model.graph_def.node}
+    """Return the outputs of each node that are read, or its first where none is."""
+    read: dict[str, dict[str, None]] = {}
     for node in model.graph_def.node:
         for source in map(tensor_name, node.input):
-            written[node_of(source)][source] = None
-    return {name: tuple(tensors) for name, tensors in written.items()}
+            read.setdefault(node_of(source), {})[source] = None
+    names = [str(node.name) for node in model.graph_def.node]
+    return {name: tuple(read.get(name, (name,))) for name in names}
 
 
 def _check_weights(model: FrozenModel, context: Context) -> None:
@@ -116,11 +117,12 @@ def _recognize(
     owner = owner_of(node, model.layers)
     if node.op in SPLITS and (parts := split(node, context)) is not None:
         data = context.data(node)
+        there = [(name, op) for name, op in parts if name in outputs]
         return [
             Group(op, data, (name,), [node] if number == 0 else [], owner)
-            for number, (name, op) in enumerate(parts)
+            for number, (name, op) in enumerate(there)
         ]
-    found = recognizer(node, context) if recognizer and len(outputs) == 1 else None
+    found = recognizer(node, context) if recognizer and outputs == (node.name,) else None
     op, inputs = found or (ops.Opaque(node.op), context.data(node))
     if isinstance(op, ops.AffineOp):
         if not all(np.isfinite(part).all() for part in op.affine.parts):

@@ -47,6 +47,10 @@ FUNCTIONS = {
     "sum": lambda ops, x: ops.sum(x, axis=1),
     "mean": lambda ops, x: ops.mean(x, axis=1, keepdims=True),
     "repeat": lambda ops, x: ops.repeat(x, 2, axis=1),
+    "roll": lambda ops, x: ops.roll(x, 2, axis=1),
+    "roll channels": lambda ops, x: ops.roll(x, -1, axis=2),
+    "stack": lambda ops, x: ops.stack([x, ops.flip(x, axis=1)], axis=2),
+    "unstack": lambda ops, x: ops.unstack(x, axis=1)[2],
     "slice": lambda ops, x: ops.slice(x, (0, 1, 0), (ops.shape(x)[0] or -1, 3, 3)),
 }
 CURVES = {
@@ -59,6 +63,10 @@ CURVES = {
     "softsign": "Softsign is not linear",
     "exponential": "Exp is not linear",
     "relu6": "ReLU6 clips at 6",
+    "silu": "Multiply lets no shift by",
+    "gelu": "Multiply lets no shift by",
+    "hard_tanh": "Maximum clips at a constant",
+    "threshold at 1": "SelectV2 chooses by values",
 }
 
 
@@ -109,7 +117,9 @@ def test_curve_is_a_wall_that_says_why(name):
     """An activation that is not piecewise linear lets nothing by, and the reason is its own."""
     import keras
 
-    model = _between((5,), keras.layers.Activation(name))
+    rectifier = keras.layers.ReLU(threshold=1)
+    layer = rectifier if name.startswith("threshold") else keras.layers.Activation(name)
+    model = _between((5,), layer)
     decision = journeys.of_keras(model).decisions["bn"]
     assert decision.outcome != "folded"
     assert CURVES[name] in decision.reason
@@ -143,7 +153,7 @@ def test_transposed_convolution_of_any_rank(kind):
 
 
 def test_product_with_a_constant_from_the_left():
-    """A scale that is the same for all rows crosses their mixing."""
+    """A scale that is the same for all rows becomes part of the constant."""
     import keras
 
     x = keras.Input((4, 3))
@@ -152,22 +162,46 @@ def test_product_with_a_constant_from_the_left():
     y = keras.ops.matmul(mixer, y)
     model = randomise(keras.Model(x, keras.layers.Dense(2, name="after")(y)))
     journey = journeys.of_keras(model)
-    assert journey.decisions["half"].into == ("after",)
+    assert journey.outcomes["half"] == "folded"
+    assert "Mul" not in {node.op for node in journey.model.graph_def.node}
     assert journey.max_rel() <= 1e-9
 
 
-@pytest.mark.parametrize("equation", ["abc,cd->abd", "abc,cde->abde"])
+EQUATIONS = {
+    "abc,cd->abd": ((None, 5), "d"),
+    "abc,cde->abde": ((None, 2, 5), "de"),
+    "abc,bd->adc": ((5, 3), "d"),
+    "abc,bcd->ad": ((5,), "d"),
+    "abc,bcd->abd": ((4, 5), "bd"),
+}
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
 def test_einsum_dense(equation):
-    """An EinsumDense over the last axis is a dense layer, whatever it does with its result."""
+    """An EinsumDense takes a normalization of its result that its kernel has the labels of."""
     import keras
 
-    shape = (None, 5) if equation.endswith("abd") else (None, 2, 5)
-    last = "d" if equation.endswith("abd") else "de"
+    shape, bias_axes = EQUATIONS[equation]
     x = keras.Input((4, 3))
-    y = keras.layers.EinsumDense(equation, shape, bias_axes=last, name="dense")(x)
-    model = randomise(keras.Model(x, keras.layers.BatchNormalization(name="bn")(y)))
+    y = keras.layers.EinsumDense(equation, shape, bias_axes=bias_axes, name="dense")(x)
+    axis = 1 if equation == "abc,bd->adc" else -1
+    model = randomise(keras.Model(x, keras.layers.BatchNormalization(axis=axis, name="bn")(y)))
     journey = journeys.of_keras(model)
     assert journey.told == "bn folded backward into dense"
+    assert journey.max_rel() <= 1e-9
+
+
+@pytest.mark.parametrize("equation", [each for each in EQUATIONS if each != "abc,bd->adc"])
+def test_einsum_dense_takes_what_comes_before(equation):
+    """A normalization before an EinsumDense goes into its kernel and bias."""
+    import keras
+
+    shape, bias_axes = EQUATIONS[equation]
+    x = keras.Input((4, 3))
+    y = keras.layers.BatchNormalization(name="bn")(keras.layers.Activation("tanh")(x))
+    y = keras.layers.EinsumDense(equation, shape, bias_axes=bias_axes, name="dense")(y)
+    journey = journeys.of_keras(randomise(keras.Model(x, y)))
+    assert journey.told == "bn folded forward into dense"
     assert journey.max_rel() <= 1e-9
 
 
