@@ -392,6 +392,7 @@ MORE_LINEAR = [
     einsum("new axes", "ab,bcd->acd", (4, 3), 2, 5),
     einsum("no sum", "ab,b->ab", (4, 3)),
     einsum("all summed", "ab,abc->c", (4, 3), 2),
+    einsum("all summed, kernel turned", "ab,cba->c", (4, 3), 2),
 ]
 
 
