@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from foldbn.errors import UsageError
-from foldbn.export.onnx_file import DEFAULT_OPSET, sign, to_onnx
+from foldbn.export.onnx_file import DEFAULT_OPSET, to_onnx
 from foldbn.export.saved_model_file import to_saved_model
 from foldbn.export.statistics import GraphStatistics, format_of, graph_statistics, statistics_of
 from foldbn.export.tflite_file import to_tflite
@@ -25,7 +25,6 @@ __all__ = [
     "export_directory",
     "format_of",
     "graph_statistics",
-    "sign",
     "statistics_of",
     "to_onnx",
     "to_saved_model",
@@ -33,8 +32,14 @@ __all__ = [
 ]
 
 
-def export(
-    model: FrozenModel, kind: FileFormat, batch_size: BatchSize, opset: int, *, sketch: bool = False
+def export(  # noqa: PLR0913 - the coordinates of a file
+    model: FrozenModel,
+    kind: FileFormat,
+    batch_size: BatchSize,
+    opset: int,
+    *,
+    sketch: bool = False,
+    origin: dict[str, str] | None = None,
 ) -> bytes:
     """Return `model` as a file of format `kind`.
 
@@ -46,6 +51,7 @@ def export(
         opset: of an ONNX file.
         sketch: the file is only looked at, never run: its numbers may be left out where that
             is quicker.
+        origin: what an ONNX file says of where it comes from.
 
     Raises:
         ConversionFailed: the exporter refuses.
@@ -53,7 +59,7 @@ def export(
     """
     fixed = _fixed(model, batch_size)
     if kind == "onnx":
-        return to_onnx(model, batch_size=fixed, opset=opset)
+        return to_onnx(model, batch_size=fixed, opset=opset, origin=origin)
     length = 1 if fixed is None and batch_size is None else fixed
     return to_tflite(model, batch_size=length, sketch=sketch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from foldbn.version import __version__
 
 DEFAULT_OPSET = 18
 _BATCH = "batch"
+_MUCH = 2**26  # bytes; looking for garbage takes half a second
 _COUNTED = re.compile(r"(.*)__(\d+)(.*)", re.DOTALL)
 
 
@@ -25,6 +27,7 @@ def to_onnx(
     *,
     batch_size: int | None = None,
     opset: int = DEFAULT_OPSET,
+    origin: dict[str, str] | None = None,
 ) -> bytes:
     """Return `model` as a checked ONNX file.
 
@@ -32,6 +35,7 @@ def to_onnx(
         model: to be exported.
         batch_size: length of the leading axis; None leaves it dynamic.
         opset: of the default ONNX domain.
+        origin: what the file says of where it comes from, in its ``metadata_props``.
 
     Raises:
         ConversionFailed: tf2onnx or the ONNX checker refuses.
@@ -49,18 +53,25 @@ def to_onnx(
         )
         tidy(proto, [f"{name}:0" for name in light.weights])
         onnx.checker.check_model(proto, full_check=True)
-        _put_weights_in(proto, light.weights)
+        weights = _settle_weights(proto, light.weights)
         _number(proto.graph, {})
         _rename_ports(proto.graph, model)
         _name_open_axes(proto.graph)
+        _fill(proto.graph, weights)
         proto.graph.name, proto.graph.doc_string = "model", ""
+        if origin is not None:
+            _sign(proto, origin)
+        return bytes(proto.SerializeToString(deterministic=True))
     except Exception as error:  # tf2onnx raises whatever it stumbles over
         text = " ".join(str(error).split())
         raise ConversionFailed(
             f"tf2onnx cannot export the model at opset {opset}: {text[:300]}",
             "foldbn convert --to tflite leaves ONNX out",
         ) from error
-    return bytes(proto.SerializeToString(deterministic=True))
+    finally:
+        proto = None
+        if sum(value.nbytes for value in light.weights.values()) > _MUCH:
+            gc.collect()  # the exporter's graphs refer to each other, and hold the weights
 
 
 def _without_erfc(model: FrozenModel) -> FrozenModel:
@@ -77,10 +88,12 @@ def _without_erfc(model: FrozenModel) -> FrozenModel:
     return replace(model, graph_def=graph_def)
 
 
-def _put_weights_in(proto: Any, weights: dict[str, NDArray[Any]]) -> None:
-    """Turn the inputs that stand for weights into initializers.
+def _settle_weights(proto: Any, weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Turn the inputs that stand for weights into initializers, and return their values.
 
-    What is computed from weights alone, their transpositions above all, is computed here.
+    What is computed from weights alone, their transpositions above all, is computed here. The
+    initializers are still without numbers, which would be copied with every change of their
+    order: each has the name of its value as its doc_string.
     """
     import onnx
     from onnx.reference import ReferenceEvaluator
@@ -103,12 +116,25 @@ def _put_weights_in(proto: Any, weights: dict[str, NDArray[Any]]) -> None:
     del proto.graph.node[:], proto.graph.input[:]
     proto.graph.node.extend(kept)
     proto.graph.input.extend(inputs)
-    for name in [name for name in known if name in read]:
-        tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(known.pop(name)), name)
-        proto.graph.initializer.append(tensor)
+    found = {name: value for name, value in known.items() if name in read}
+    proto.graph.initializer.extend(onnx.TensorProto(name=n, doc_string=n) for n in found)
     unread = [t for t in proto.graph.initializer if t.name not in read]
     for tensor in unread:
         proto.graph.initializer.remove(tensor)
+    return found
+
+
+def _fill(graph: Any, weights: dict[str, NDArray[Any]]) -> None:
+    """Give each initializer that names a weight in its doc_string the numbers of it."""
+    import onnx
+
+    for tensor in graph.initializer:
+        value = weights.pop(tensor.doc_string, None)
+        if value is not None:
+            tensor.ClearField("doc_string")
+            tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+            tensor.dims.extend(value.shape)
+            tensor.raw_data = np.ascontiguousarray(value).tobytes()
 
 
 def _number(graph: Any, numbers: dict[str, str]) -> None:
@@ -174,23 +200,9 @@ def _name_open_axes(graph: Any) -> None:
                 dim.dim_param = f"{value.name}_axis_{axis}" if axis else _BATCH
 
 
-def sign(content: bytes, sha256: str, counts: dict[str, int]) -> bytes:
-    """Return an ONNX file that says where it comes from, without any time or path.
-
-    Args:
-        content: of the file.
-        sha256: of the source model.
-        counts: how many affine layers had which outcome.
-    """
-    import onnx
-
-    # Protobuf messages merge when their bytes are joined: the weights need not be read again.
-    added = onnx.ModelProto(producer_name="foldbn", producer_version=__version__)
-    properties = {
-        "foldbn.version": __version__,
-        "foldbn.source_sha256": sha256,
-        **{f"foldbn.{name}": str(count) for name, count in counts.items()},
-    }
+def _sign(proto: Any, origin: dict[str, str]) -> None:
+    """Let an ONNX file say where it comes from, without any time or path."""
+    proto.producer_name, proto.producer_version = "foldbn", __version__
+    properties = {"version": __version__, **origin}
     for key, value in sorted(properties.items()):
-        added.metadata_props.add(key=key, value=value)
-    return content + bytes(added.SerializeToString(deterministic=True))
+        proto.metadata_props.add(key=f"foldbn.{key}", value=value)

@@ -45,10 +45,9 @@ def write_file(  # noqa: PLR0913 - the coordinates of an artefact
         before = export.statistics_of(plain)
         original = staging.write(f"original.{kind}", plain) if bench else None
         del plain
-        content = export.export(proven.model, kind, batch_size, opset)
-        if kind == "onnx":
-            counts = asdict(Summary.of(proven.decisions))
-            content = export.sign(content, proven.source.sha256, counts)
+        counts = {n: str(each) for n, each in asdict(Summary.of(proven.decisions)).items()}
+        origin = {"source_sha256": proven.source.sha256, **counts}
+        content = export.export(proven.model, kind, batch_size, opset, origin=origin)
         candidate = staging.write(target.name, content)
     with clock.phase("verify"):
         verdict = verification.verify_artifact(proven.proof.references, content, target.name)
