@@ -228,6 +228,13 @@ class GraphRunner:
         """Return NumPy's name of a tensor's element type."""
         return str(self.graph.get_tensor_by_name(_full(tensor)).dtype.as_numpy_dtype.__name__)
 
+    def has_floats(self, tensor: str) -> bool:
+        """Whether there is a tensor of this name, and it holds floats, not lists of tensors say."""
+        try:
+            return bool(self.graph.get_tensor_by_name(_full(tensor)).dtype.is_floating)
+        except KeyError:
+            return False
+
     def shape_of(self, tensor: str) -> tuple[int | None, ...] | None:
         """Return the shape that TensorFlow infers, None where it knows no rank."""
         shape = self.graph.get_tensor_by_name(_full(tensor)).shape

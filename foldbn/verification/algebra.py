@@ -44,7 +44,7 @@ def prove(original: FrozenModel, folded: FrozenModel, sets: Sequence[Samples]) -
     exactly = in_float64(original)
     references = make_references(original, sets, exactly)
     samples = references[-1].samples
-    landmarks = landmarks_of(original, folded)
+    landmarks = landmarks_of(folded, exactly.has_floats)
     inner = exactly.inside(list(landmarks), samples)
     del exactly  # its weights take twice the room of the model's
     evaluate = in_float64(folded)

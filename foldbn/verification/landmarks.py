@@ -7,23 +7,27 @@ reads must be the same in both graphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import VerificationFailed
-from foldbn.frontends.frozen import FrozenModel, node_of
+from foldbn.frontends.frozen import FrozenModel
 from foldbn.verification.metrics import TOLERANCE, distance
 
 _MOST = 32
 
 
-def landmarks_of(original: FrozenModel, folded: FrozenModel) -> dict[str, str]:
-    """Return up to 32 tensors of `original`, evenly chosen, and their names in `folded`."""
-    there = {node.name for node in original.graph_def.node}
-    pairs = sorted(pair for pair in folded.landmarks.items() if node_of(pair[0]) in there)
+def landmarks_of(folded: FrozenModel, comparable: Callable[[str], bool]) -> dict[str, str]:
+    """Return up to 32 tensors of the original, evenly chosen, and their names in `folded`.
+
+    Args:
+        folded: the folded graph.
+        comparable: whether the original has a tensor of a name, and it holds floats.
+    """
+    pairs = sorted(pair for pair in folded.landmarks.items() if comparable(pair[0]))
     return dict(pairs[:: max(1, -(-len(pairs) // _MOST))])
 
 

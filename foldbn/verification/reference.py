@@ -58,6 +58,10 @@ class Evaluator:
         count = self._model.batch_size or 1
         return self._fetch(tensors, {name: array[:count] for name, array in samples.items()})
 
+    def has_floats(self, tensor: str) -> bool:
+        """Whether the graph has an inner tensor of this name, and it holds floats."""
+        return self._runner.has_floats(tensor)
+
     def _run(self, part: Samples) -> Outputs:
         values = self._fetch([port.node for port in self._model.outputs], part)
         return dict(zip((port.name for port in self._model.outputs), values, strict=True))
