@@ -307,6 +307,15 @@ def einsum(op: ops.Einsum, x: Array) -> Array:
     return y if op.bias is None else y + op.bias
 
 
+def recurrence(op: ops.Recurrence, x: Array, *states: Array) -> Array:
+    """Keep a running mean of what the steps are projected to, from a first state if given."""
+    state = states[0] if states else np.zeros((len(x), op.kernel.shape[1]))
+    for step in range(x.shape[1]):
+        projected = x[:, step] @ op.kernel
+        state = np.tanh(state / 2 + (projected if op.bias is None else projected + op.bias))
+    return state
+
+
 EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Opaque: lambda op, *inputs: OPAQUE[op.kind](*inputs),
     ops.ShapeOf: lambda _, x: np.array(x.shape, np.float64),
@@ -320,6 +329,7 @@ EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.GlobalPool: global_pool,
     ops.Embedding: embedding,
     ops.Einsum: einsum,
+    ops.Recurrence: recurrence,
     ops.Select: select,
     ops.SpaceToDepth: space_to_depth,
     ops.Reshape: lambda op, x: x.reshape(-1, *op.target),

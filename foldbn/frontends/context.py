@@ -22,6 +22,7 @@ class Context:
         self._known = model.values
         self._constants = {node.name: node for node in model.graph_def.node if node.op == "Const"}
         self._values: dict[str, NDArray[Any]] = {}
+        self._functions = {each.signature.name: each for each in model.graph_def.library.function}
 
     def constant(self, reference: str) -> NDArray[Any] | None:
         """Return the value of a constant tensor, floats in float64; None for any other."""
@@ -37,6 +38,10 @@ class Context:
             wide = value.dtype.kind == "f"
             self._values[name] = value.astype(np.float64) if wide else value
         return self._values[name]
+
+    def function(self, name: str) -> Any:
+        """Return a function of the graph's library, or None."""
+        return self._functions.get(name)
 
     def sample(self, reference: str) -> Shape | None:
         """Return the shape of a tensor without its leading axis, None where unknown."""

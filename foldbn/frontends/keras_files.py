@@ -118,12 +118,16 @@ def _layers(model: Any, function: Any) -> Layers:
     import keras
 
     owners: dict[int, str] = {}
+    cells: dict[int, str] = {}
     classes: dict[str, str] = {}
     for layer in model._flatten_layers():
         if not isinstance(layer, keras.Model):
             classes[layer.name] = type(layer).__name__
         for variable in layer._trainable_variables + layer._non_trainable_variables:
             owners[id(variable.value.handle)] = layer.name
+        if isinstance(layer, keras.layers.RNN):
+            cells.update((id(v.value.handle), layer.name) for v in layer.weights)
+    owners |= cells  # what a cell holds is known to the user as its recurrent layer's
     captured = captured_variables(function)
     variables = {name: owners[id(h)] for name, h in captured.items() if id(h) in owners}
     return Layers(classes, variables, suffixed=True)

@@ -21,6 +21,7 @@ from foldbn.frontends.groups import Group
 from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu, join_steps
 from foldbn.frontends.normalizations import HALVES
 from foldbn.frontends.recognizers import LINEAR, RECOGNIZERS
+from foldbn.frontends.recurrence import join_recurrence
 from foldbn.frontends.selecting import SPLITS, split
 from foldbn.frontends.windows import join_windows
 from foldbn.graph import Graph, Node
@@ -51,7 +52,7 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
         if node.op not in ("Const", "Placeholder")
         for group in _recognize(node, model, context, written[node.name])
     ]
-    for join in (join_prelu, join_windows, join_bias):
+    for join in (join_prelu, join_windows, join_recurrence, join_bias):
         groups = join(groups, context)
     for group in groups:
         _settle_bias(group)

@@ -15,6 +15,7 @@ import numpy as np
 from foldbn import ops
 from foldbn.affine import Array
 from foldbn.errors import ConversionFailed
+from foldbn.frontends.context import Context
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
@@ -29,6 +30,7 @@ from foldbn.frontends.frozen import (
 )
 from foldbn.frontends.reader import Reading
 from foldbn.frontends.recognizers import LINEAR, MATRIX
+from foldbn.frontends.recurrence import find_projection, with_bias
 from foldbn.graph import Graph, Node
 
 _IMAGE_RANK = 3  # of the samples that a two-dimensional convolution works on
@@ -63,6 +65,7 @@ def write(model: FrozenModel, reading: Reading, folded: Graph) -> FrozenModel:
 class _Writer:
     def __init__(self, model: FrozenModel) -> None:
         self.graph_def: GraphDef = empty_like(model.graph_def)
+        self._context = Context(model, {})
         self.values = dict(model.values)
         self.landmarks: dict[str, str] = {}
         self._shared: dict[Any, str] = {}
@@ -87,7 +90,7 @@ class _Writer:
         renamed = dict(zip(before.inputs, node.inputs, strict=True))
         sources = {old: self._moved.get(new, new) for old, new in renamed.items()}
         copies = [self._copy(member, sources) for member in cluster]
-        if isinstance(node.op, ops.Opaque):
+        if isinstance(node.op, ops.Opaque) and node.op is before.op:
             self.landmarks.update(sources)
         match node.op:
             case op if op is before.op:
@@ -99,13 +102,13 @@ class _Writer:
             case ops.Embedding(table):
                 copies[-1].input[0] = self._weight(table, copies[-1], 0)
                 self.graph_def.node.extend(copies)
+            case ops.Recurrence() as op:
+                self._write_recurrence(op, copies)
             case ops.Einsum() as op:
                 port = int(tensor_name(cluster[0].input[0]) in before.inputs)
                 self._write_einsum(node, op, copies[0], port)
-            case ops.AffineOp(affine):
-                self._write_affine(node, copies[0], affine.scale, affine.shift)
-            case ops.Bias(bias):
-                self._write_affine(node, copies[0], np.ones(()), bias)
+            case ops.AffineOp() | ops.Bias() as op:
+                self._write_affine(node, copies[0], op)
             case ops.Commuting():
                 self._write_alias(node)
             case _:
@@ -132,6 +135,21 @@ class _Writer:
             self._move(node, body[-1].name)
         else:
             self._write_bias(node, op, body[-1], linear)
+
+    def _write_recurrence(self, op: ops.Recurrence, copies: list[NodeDef]) -> None:
+        """Write a loop that takes another kernel and bias."""
+        loop = copies[-1]
+        found = find_projection(loop, self._context)
+        if found is None:
+            raise TypeError(f"{loop.name} is no loop over steps")
+        places = [(found.kernel, op.kernel)]
+        before = None if found.bias is None else self._context.constant(loop.input[found.bias])
+        if found.bias is not None and before is not None and op.bias is not None:
+            places.append((found.bias, with_bias(before, op.bias)))
+        for place, value in places:
+            name = f"{loop.name}/{('kernel', 'bias')[place == found.bias]}"
+            loop.input[place] = self._constant(name, value, found.product)
+        self.graph_def.node.extend(copies)
 
     def _write_einsum(self, node: Node, op: ops.Einsum, product: NodeDef, port: int) -> None:
         """Write a product whose constant is at `port`, and its bias as an addition."""
@@ -210,8 +228,9 @@ class _Writer:
             added.attr["data_format"].s = b"NCHW"
         self._move(node, added.name)
 
-    def _write_affine(self, node: Node, like: NodeDef, scale: Array, shift: Array) -> None:
+    def _write_affine(self, node: Node, like: NodeDef, op: ops.AffineOp | ops.Bias) -> None:
         (source,) = node.inputs
+        scale, shift = (np.ones(()), op.bias) if isinstance(op, ops.Bias) else op.affine.parts
         parts = []
         if (scale != 1).any():
             parts.append(("Mul", "scale", scale))

@@ -17,7 +17,15 @@ from foldbn.ops.commuting import (
     zero_pad,
 )
 from foldbn.ops.joining import Add, Concat, Extremum, Multiply, Stack
-from foldbn.ops.linear import Conv, ConvTranspose, Dense, DepthwiseConv, Einsum, Embedding
+from foldbn.ops.linear import (
+    Conv,
+    ConvTranspose,
+    Dense,
+    DepthwiseConv,
+    Einsum,
+    Embedding,
+    Recurrence,
+)
 from foldbn.ops.reindexing import (
     ExpandDims,
     GlobalPool,
@@ -46,6 +54,7 @@ __all__ = [
     "Multiply",
     "Op",
     "Opaque",
+    "Recurrence",
     "Reshape",
     "Select",
     "ShapeOf",

@@ -10,11 +10,11 @@ Kernels have the layouts TensorFlow gives them:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from foldbn.affine import Array
-from foldbn.ops.base import Op, Size
+from foldbn.ops.base import Op, Opaque, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,3 +122,16 @@ class DepthwiseConv(Conv):
 @dataclass(frozen=True, eq=False)
 class ConvTranspose(Conv):
     """The transpose of a convolution; each input spreads a window over the output."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrence(Opaque):
+    """A loop whose steps take ``x[t] @ kernel + bias`` into whatever it computes; its first input.
+
+    Attributes:
+        kernel: ``[in, out]``.
+        bias: ``[out]``, or None where none is added.
+    """
+
+    kernel: Array = field(kw_only=True)
+    bias: Array | None = field(default=None, kw_only=True)

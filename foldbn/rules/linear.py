@@ -16,7 +16,7 @@ import numpy as np
 
 from foldbn import ops
 from foldbn.affine import Affine, Array
-from foldbn.rules.table import Absorbs, Blocks, Outcome, backward, forward
+from foldbn.rules.table import Absorbs, Blocks, Maps, Outcome, backward, forward
 
 
 def _per_channel(affine: Affine, axis: int, channels: int) -> tuple[Array, Array] | None:
@@ -166,3 +166,19 @@ def embedding_backward(op: ops.Embedding, affine: Affine) -> Outcome:
         return _uneven(op)
     scale, shift = (part.reshape(part.shape[len(places) :]) for part in affine.parts)
     return Absorbs(replace(op, table=op.table * scale + shift))
+
+
+@forward.join(ops.Recurrence)
+def recurrence_forward(op: ops.Recurrence, maps: Maps) -> Outcome:
+    """Let every step take the map into its kernel and bias, as Dense does."""
+    affine = maps[0]
+    if affine is None or any(other is not None for other in maps[1:]):
+        return Blocks(f"{op.title} lets no affine map into its state")
+    parts = _per_channel(affine, affine.rank - 1, op.kernel.shape[0])
+    if parts is None:
+        return _uneven(op)
+    scale, shift = parts
+    if op.bias is None and shift.any():
+        return Blocks(f"{op.title} has no bias for the shift")
+    bias = _raised(op.bias, shift @ op.kernel)
+    return Absorbs(replace(op, kernel=scale[:, None] * op.kernel, bias=bias))

@@ -383,7 +383,39 @@ def scale_varies(affine: Affine, axis: int) -> bool:
     return bool(np.diff(affine.scale, axis=axis).any())
 
 
+def channels_only(maps: Maps) -> type:
+    """Expect a map per channel to go in, if nothing comes with the state."""
+    alone = maps[0] is not None and all(each is None for each in maps[1:])
+    return Absorbs if alone and not varies(maps[0], (0,)) else Blocks
+
+
+def unshifted_channels(maps: Maps) -> type:
+    """Expect a scale per channel to go in."""
+    return Blocks if maps[0].shift.any() else channels_only(maps)
+
+
 MORE_LINEAR = [
+    Case(
+        "Recurrence",
+        ops.Recurrence("While", kernel=normal(3, 4), bias=normal(4)),
+        ((5, 3),),
+        blocks,
+        channels_only,
+    ),
+    Case(
+        "Recurrence without bias",
+        ops.Recurrence("While", kernel=normal(3, 4)),
+        ((5, 3),),
+        blocks,
+        unshifted_channels,
+    ),
+    Case(
+        "Recurrence with a state",
+        ops.Recurrence("While", kernel=normal(3, 4), bias=normal(4)),
+        ((5, 3), (4,)),
+        blocks,
+        channels_only,
+    ),
     Case("Embedding", ops.Embedding(normal(5, 3), 2), ((4,),), absorbs(1), blocks),
     Case("Embedding of matrices", ops.Embedding(normal(5, 2, 3), 3), ((4,),), rows_alike, blocks),
     einsum("left product", "ab,ca->cb", (4, 3), 5),

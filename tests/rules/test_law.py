@@ -54,8 +54,9 @@ def joint_maps(shapes: Sequence[tuple[int, ...]]) -> Iterator[tuple[Affine | Non
         yield from ((affine,) for affine in maps_over(shapes[0]))
         return
     for affines in zip(*(maps_over(shape) for shape in shapes), strict=False):
-        shifts = [Affine(np.ones_like(each.scale), each.shift) for each in affines]
-        alike = [Affine(affines[0].scale.mean(keepdims=True), each.shift) for each in affines]
+        shifts = [Affine.of(1, each.shift, each.rank) for each in affines]
+        mean = affines[0].scale.mean()
+        alike = [Affine.of(mean, each.shift, each.rank) for each in affines]
         yield from (
             affines,
             tuple(shifts),
