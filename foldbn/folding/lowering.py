@@ -8,8 +8,10 @@ of one:
 onnxruntime keeps it in its blocked layout and fuses the ReLU after it; written as Mul and
 Add it would reorder the layout twice. TFLite runs it as one op with its ReLU fused.
 
-A map over ``[C]`` leaves an addition where its scale can go on without its shift. What is
-left of it otherwise is written as Mul and Add, of which the ONNX export makes one node.
+A map over ``[C]``, or one that is the same everywhere, leaves an addition where its scale can go
+on without its shift. What is left of it otherwise is written as Mul and Add: with one number each
+and few channels they cost less than a convolution, and over ``[C]`` the ONNX export makes one
+node of them.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from foldbn.ops import Size
 from foldbn.results import Decision
 
 _GREATEST = float(np.finfo(np.float16).max)  # every type that a weight is stored in holds it
+_FEW = 16  # channels; below, a convolution costs more than two ops with one number each
+_ADDITION = "one addition, its scale moved on"
 _SPATIAL_RANKS = (2, 3)  # of the samples that Conv1D and Conv2D work on
 
 
@@ -37,12 +41,15 @@ def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
     affine = affine_of(node)
     if not (affine.has_scale and affine.has_shift):
         return _lowered(decision, f"one {'multiplication' if affine.has_scale else 'addition'}")
+    uniform = max(affine.compact().shape, default=1) == 1
+    if uniform and _send_scale_on(graph, node, affine):
+        return _lowered(decision, _ADDITION)
     depthwise = _as_depthwise(affine, node.sample)
-    if depthwise is not None:
+    if depthwise is not None and not (uniform and depthwise.kernel.shape[-2] < _FEW):
         graph.replace(node.name, depthwise)
         return _lowered(decision, "one depthwise convolution with a window of one")
     if _send_scale_on(graph, node, affine):
-        return _lowered(decision, "one addition, its scale moved on")
+        return _lowered(decision, _ADDITION)
     return decision
 
 

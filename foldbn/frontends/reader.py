@@ -17,6 +17,7 @@ from foldbn.errors import BadWeights
 from foldbn.frontends.attribution import AFFINE_KINDS, owner_of
 from foldbn.frontends.context import Context, Shape
 from foldbn.frontends.frozen import FrozenModel, NodeDef, node_of, tensor_name
+from foldbn.frontends.gated import join_gated
 from foldbn.frontends.groups import Group
 from foldbn.frontends.joins import join_arithmetic, join_bias, join_prelu, join_steps
 from foldbn.frontends.normalizations import HALVES
@@ -52,7 +53,7 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
         if node.op not in ("Const", "Placeholder")
         for group in _recognize(node, model, context, written[node.name])
     ]
-    for join in (join_prelu, join_windows, join_recurrence, join_bias):
+    for join in (join_prelu, join_gated, join_windows, join_recurrence, join_bias):
         groups = join(groups, context)
     for group in groups:
         _settle_bias(group)

@@ -13,13 +13,32 @@ WALLS = "x[5x4x3] -> Sigmoid -> BN -> Sigmoid"
 
 
 @pytest.mark.parametrize("shape", ["5x4x3", "5x3"])
-@pytest.mark.parametrize("kind", ["", "(negative)", "(dead)", "(same)"])
+@pytest.mark.parametrize("kind", ["", "(negative)", "(dead)"])
 def test_map_per_channel(shape, kind):
     """Between two walls, a map per channel of a feature map becomes a depthwise convolution."""
     sketch = build(f"x[{shape}] -> Sigmoid -> BN{kind} -> Sigmoid")
     folding = fold(sketch.graph)
     assert show(folding.graph) == "Sigmoid -> DepthwiseConv -> Sigmoid"
     assert tell(folding) == "bn lowered"
+    assert_equal(sketch, folding.graph)
+
+
+def test_same_map_everywhere_leaves_an_addition():
+    """Where a map has one number for all, its scale goes on past what holds up the shift."""
+    sketch = build("x[5x4x3] -> Sigmoid -> BN(same) -> Conv(same)")
+    folding = fold(sketch.graph)
+    assert show(folding.graph) == "Sigmoid -> BN -> Conv"
+    assert not folding.graph["bn"].op.affine.has_scale
+    assert tell(folding) == "bn lowered"
+    assert_equal(sketch, folding.graph)
+
+
+@pytest.mark.parametrize(("channels", "left"), [(3, "BN"), (16, "DepthwiseConv")])
+def test_same_map_between_walls(channels, left):
+    """Two ops with one number each are left to few channels, a convolution to many."""
+    sketch = build(f"x[5x4x{channels}] -> Sigmoid -> BN(same) -> Sigmoid")
+    folding = fold(sketch.graph)
+    assert show(folding.graph) == f"Sigmoid -> {left} -> Sigmoid"
     assert_equal(sketch, folding.graph)
 
 

@@ -63,8 +63,10 @@ CURVES = {
     "softsign": "Softsign is not linear",
     "exponential": "Exp is not linear",
     "relu6": "ReLU6 clips at 6",
-    "silu": "Multiply lets no shift by",
-    "gelu": "Multiply lets no shift by",
+    "silu": "SiLU is not linear",
+    "gelu": "GELU is not linear",
+    "mish": "Mish is not linear",
+    "hard_silu": "hard swish is not linear",
     "hard_tanh": "Maximum clips at a constant",
     "threshold at 1": "SelectV2 chooses by values",
 }
