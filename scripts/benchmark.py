@@ -1,99 +1,199 @@
-"""Latency of the fixture networks: plain Keras export, foldbn, and the twin without any BN.
+"""Latency of networks as foldbn writes them, and as others do, side by side in one run.
 
-Every figure is a ratio measured within one run, in interleaved fresh session pairs:
+The arms, for onnxruntime (CPU provider, ORT_ENABLE_ALL) and for LiteRT:
 
-* ``plain / foldbn``: Keras's own ``model.export(format="onnx")`` over foldbn's file;
-* ``foldbn / twin``: foldbn's file over the plain export of the same network built without
-  BatchNormalization.
+* ``foldbn``: what ``foldbn convert`` writes;
+* ``plain``: ``model.export(format="onnx")``, or ``TFLiteConverter.from_keras_model``;
+* ``slim``, ``sim``: the plain ONNX file after onnxslim and onnxsim, where they are installed
+  (``pip install -c constraints.txt -e '.[peers]'``);
+* ``twin``: the plain export of the same network without BatchNormalization, its layers with a
+  bias.
 
-Run it with ``.venv/bin/python scripts/benchmark.py``; it prints Markdown, and JSON into
-``--output``. onnxruntime, CPU provider, ORT_ENABLE_ALL, one thread, batch 1.
+All arms of a network run side by side: in each group every arm gets a fresh session, their
+calls alternate in short blocks, and the order changes. A ratio is the median over groups, with
+a bootstrap interval; a second session of foldbn's file tells the noise. This is what
+`foldbn.benchmark.measure_pair` does, with more than two arms at once.
+
+``.venv/bin/python scripts/benchmark.py [NETWORK ...]`` makes the files that it needs in
+``--work`` (``--build`` does only that), prints Markdown, and writes JSON after each network
+into ``--output``; with ``--resume`` it goes on where that file ends. Latencies mean something
+on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
+import benchmark_artifacts as artifacts
 import numpy as np
+from benchmark_bars import bars, leftovers, ratio, verdict
 
-import foldbn
-from foldbn.benchmark import measure_pair
-from foldbn.results import BenchmarkRow
+from foldbn.benchmark.plan import plan_for
+from foldbn.benchmark.sessions import open_runner
+from foldbn.benchmark.timing import cost_of, no_garbage_collection, time_group
 
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-NETWORKS = ("mlp_bn_after", "mlp_bn_before")
-PROVIDER = "CPUExecutionProvider"
+NETWORKS = (
+    *("mlp", "cnn", "conv1d_resnet", "dense_resnet"),
+    *("MobileNetV2", "ResNet50", "ResNet50V2", "DenseNet121"),
+)
+RUNTIMES = {"onnx": artifacts.ONNX_ARMS, "tflite": artifacts.TFLITE_ARMS}
+AGAIN = "foldbn again"
+RATIOS = (
+    *(("plain", "foldbn"), ("foldbn", "slim"), ("foldbn", "sim"), ("foldbn", "twin")),
+    (AGAIN, "foldbn"),
+)
 
 
-def twin(model: keras.Model) -> keras.Model:
-    """Return the same network without BatchNormalization, its Dense layers with a bias."""
-    layers = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            continue
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.Dense):
-            config["use_bias"] = True
-        layers.append(type(layer).from_config(config))
-    bare = keras.Sequential([keras.Input(model.input_shape[1:]), *layers])
-    # A zero bias would be optimized away: give every weight a value.
+def time_arms(
+    files: Mapping[str, Path], batch: int, *, groups: int, budget_s: float
+) -> dict[str, list[float]]:
+    """Time files side by side.
+
+    Args:
+        files: by the name of the arm, all of one runtime; ``foldbn`` is among them.
+        batch: samples per call.
+        groups: of fresh sessions.
+        budget_s: seconds after which no further group is started; at least one is.
+
+    Returns:
+        Each arm's median latency in each group, in milliseconds.
+    """
+    arms = {**files, AGAIN: files["foldbn"]}
+    settings = {"provider": None, "threads": 1, "batch_size": batch, "seed": 0}
+    openers = [partial(open_runner, path, path.suffix[1:], **settings) for path in arms.values()]
+    deadline = time.perf_counter() + budget_s
+    plan = plan_for(cost_of(openers), groups, budget_s)
     rng = np.random.default_rng(0)
-    bare.set_weights([rng.normal(scale=0.05, size=w.shape) for w in bare.get_weights()])
-    return bare
+    found: dict[str, list[float]] = {arm: [] for arm in arms}
+    with no_garbage_collection():
+        for turn in range(groups):
+            if turn and time.perf_counter() > deadline:
+                break
+            # With so many arms a run sees few of all orders: another deal for each group.
+            deal = rng.permutation(len(openers))
+            spans = time_group([openers[place] for place in deal], plan, turn)
+            for place, span in zip(deal, spans, strict=True):
+                found[list(arms)[place]].append(float(np.median(span)) / 1e6)
+    return found
 
 
-def plain_export(model: keras.Model, path: Path) -> Path:
-    """Write a model with Keras's own ONNX export."""
-    model(np.zeros((1, *model.input_shape[1:]), np.float32))
-    model.export(path, format="onnx", verbose=False)
-    return path
-
-
-def measure(name: str, folder: Path, pairs: int) -> dict[str, BenchmarkRow]:
-    """Return both comparisons for one network."""
-    model = keras.models.load_model(FIXTURES / f"{name}.h5", compile=False)
-    plain = plain_export(model, folder / f"{name}_plain.onnx")
-    bare = plain_export(twin(model), folder / f"{name}_twin.onnx")
-    source = FIXTURES / f"{name}.h5"
-    foldbn.convert(source, output_dir=folder, to=["onnx"], bench=False, overwrite=True)
-    folded = folder / f"{name}.onnx"
-    settings = {"provider": PROVIDER, "threads": 1, "batch_size": 1, "seed": 0, "pairs": pairs}
+def examine(
+    folder: Path, runtime: str, batch: int, arms: list[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Time one network in one runtime, and count what normalizations left in the files."""
+    chosen = [arm for arm in RUNTIMES[runtime] if arm in arms]
+    files = {arm: artifacts.file_of(folder, runtime, arm, batch) for arm in chosen}
+    ops = {arm: artifacts.ops_of(path) for arm, path in files.items()}
+    left = {arm: leftovers(ops[arm], ops["twin"]) for arm in ops if "twin" in ops}
     return {
-        "plain / foldbn": measure_pair(plain, folded, **settings),
-        "foldbn / twin": measure_pair(folded, bare, **settings),
+        "runtime": runtime,
+        "batch": batch,
+        "left": left,
+        "nodes": {arm: sum(count.values()) for arm, count in ops.items()},
+        "ms": time_arms(files, batch, groups=options.groups, budget_s=options.budget),
     }
 
 
-def main() -> None:
-    """Measure every network, print a table, and write JSON where asked."""
+def told(network: str, row: dict[str, Any]) -> str:
+    """Return one row of the table of ratios."""
+    latencies, left = row["ms"], row["left"]
+    cells = [network, row["runtime"], row["batch"], f"{np.median(latencies['foldbn']):.3g} ms"]
+    for over, under in RATIOS:
+        there = over in latencies and under in latencies
+        cells.append(ratio(latencies[over], latencies[under]) if there else "")
+    cells.append(f"{left.get('plain', '?')} -> {left['foldbn']}" if left else "")
+    cells.append(len(latencies["foldbn"]))
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def judged(network: str, row: dict[str, Any]) -> list[str]:
+    """Return the rows of the table of bars."""
+    name, latencies = network.partition(" ")[0], row["ms"]
+    rows = []
+    for bar in bars(name, row["runtime"], row["batch"], list(latencies), row["left"].get("plain")):
+        found = ratio(latencies[bar.over], latencies[bar.under])
+        cells = (network, row["runtime"], row["batch"], bar, found, verdict(found, bar))
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    return rows
+
+
+def make_all(options: argparse.Namespace, arms: list[str]) -> tuple[dict[str, Path], int]:
+    """Make the files of each network; return their folders, and how many networks failed."""
+    folders: dict[str, Path] = {}
+    for name in options.networks:
+        folder = options.work / f"{name}-{options.gammas}"
+        start = time.perf_counter()
+        try:
+            artifacts.make(name, folder, options.gammas, arms, options.batches)
+        except RuntimeError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
+        folders[name] = folder
+        print(f"{name}: files after {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return folders, len(options.networks) - len(folders)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, help="a JSON file to write")
-    parser.add_argument("--pairs", type=int, default=24, help="session pairs for each ratio")
-    options = parser.parse_args()
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in NETWORKS:
-            found[name] = measure(name, Path(folder), options.pairs)
-    print("| network | comparison | ratio | 95 % interval | noise (A/A) |")
-    print("|---|---|---|---|---|")
-    for name, rows in found.items():
-        for what, row in rows.items():
-            low, high = row.speedup_ci95
-            noise = "{:.3f} to {:.3f}".format(*row.noise_ci95)
-            print(f"| {name} | {what} | {row.speedup:.3f} | {low:.3f} to {high:.3f} | {noise} |")
+    parser.add_argument("networks", nargs="*", default=NETWORKS, metavar="NETWORK")
+    parser.add_argument("--arms", nargs="+", choices=artifacts.ONNX_ARMS[1:], help="beside foldbn")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
+    parser.add_argument("--gammas", choices=("mixed", "positive"), default="mixed")
+    parser.add_argument("--groups", type=int, default=24, help="of sessions, as far as they fit")
+    parser.add_argument("--budget", type=float, default=60, help="seconds for all groups")
+    parser.add_argument("--work", type=Path, default=Path("build/benchmark"), help="for the files")
+    parser.add_argument("--build", action="store_true", help="make the files, time nothing")
+    parser.add_argument("--output", type=Path, help="a JSON file to write after each network")
+    parser.add_argument("--resume", action="store_true", help="keep what --output has already")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make the files, time them, print a table of ratios and one of bars."""
+    options = parse()
+    absent = artifacts.missing_peers()
+    for arm in absent:
+        print(f"{artifacts.PEERS[arm]} is not installed: no arm {arm!r}", file=sys.stderr)
+    arms = [arm for arm in options.arms or artifacts.ONNX_ARMS if arm not in absent]
+    arms = list(dict.fromkeys(["foldbn", *arms]))
+    found: dict[str, Any] = {}
+    if options.resume and options.output and options.output.exists():
+        found = json.loads(options.output.read_text())
     if options.output:
-        figures = {
-            name: {what: [row.speedup, *row.speedup_ci95] for what, row in rows.items()}
-            for name, rows in found.items()
-        }
-        options.output.write_text(json.dumps(figures, indent=2) + "\n")
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+    folders, failed = make_all(options, arms)
+    if options.build:
+        sys.exit(failed > 0)
+    print(
+        "| network | runtime | batch | foldbn |"
+        f"{''.join(f' {over} / {under} |' for over, under in RATIOS)} BN nodes left | groups |"
+    )
+    print("|---" * (6 + len(RATIOS)) + "|", flush=True)
+    for name, folder in folders.items():
+        label = f"{name} {options.gammas}"
+        for runtime in options.runtimes:
+            for batch in options.batches:
+                key = f"{label} {runtime} {batch}"
+                if key not in found:
+                    row = examine(folder, runtime, batch, arms, options)
+                    found[key] = {"network": label, **row}
+                    if options.output:
+                        options.output.write_text(json.dumps(found, indent=1) + "\n")
+                print(told(label, found[key]), flush=True)
+    print("\n| network | runtime | batch | bar | ratio | verdict |\n|---|---|---|---|---|---|")
+    lines = [line for row in found.values() for line in judged(row["network"], row)]
+    print("\n".join(lines))
+    print(f"\n{sum('MISS' in line for line in lines)} of {len(lines)} bars missed")
+    sys.exit(failed > 0)
 
 
 if __name__ == "__main__":

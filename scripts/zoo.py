@@ -1,133 +1,146 @@
 """Convert the networks of keras.applications and tell what became of their layers.
 
-Each network is built without weights, every BatchNormalization gets random statistics in a
-realistic range with some negative and some zero gammas, and ``foldbn convert --no-bench``
-runs on it as a process of its own, so that time and peak memory are the whole command's.
+Each network is built without weights, and its normalizations are drawn at random, with some
+negative and some zero gammas, so that activations keep the scale of a trained network's
+(`weights`). ``foldbn convert --no-bench`` then runs on it as a process of its own, proof
+included, with generated inputs and a few made-up images. The greatest networks are only
+counted: loaded, planned and applied, not proven and not exported.
 
-Run it with ``.venv/bin/python scripts/zoo.py [NETWORK ...]``; it prints Markdown, and JSON
-into ``--output``.
+Run it with ``.venv/bin/python scripts/zoo.py [NETWORK ...]``. It prints Markdown, and writes
+JSON after each network into ``--output``; with ``--resume`` it goes on where that file ends.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from processes import Run, run
 
-import keras
-import numpy as np
-
+SCRIPTS = Path(__file__).resolve().parent
 # The side of the square input that each network is built for: small where it allows.
 NETWORKS = {
     "MobileNet": 96,
     "MobileNetV2": 96,
     "MobileNetV3Small": 96,
     "MobileNetV3Large": 96,
-    "NASNetMobile": 224,
+    "NASNetMobile": 96,
     "Xception": 71,
     "InceptionV3": 75,
     "InceptionResNetV2": 75,
-    "ResNet50": 64,
-    "ResNet101": 64,
-    "ResNet50V2": 64,
-    "ResNet101V2": 64,
-    "DenseNet121": 64,
-    "EfficientNetB0": 64,
-    "EfficientNetV2B0": 64,
+    **{f"ResNet{depth}{version}": 64 for version in ("", "V2") for depth in (50, 101, 152)},
+    **{f"DenseNet{depth}": 64 for depth in (121, 169, 201)},
+    **{f"EfficientNetB{number}": 64 for number in range(4)},
+    **{f"EfficientNetV2B{number}": 64 for number in range(4)},
 }
+COUNTED = {
+    "NASNetLarge": 331,
+    **{f"EfficientNetB{number}": 224 for number in range(4, 8)},
+    **{f"EfficientNetV2{size}": 224 for size in ("S", "M", "L")},
+}
+# No BatchNormalization in these: what happens to a network that has nothing to fold?
+WITHOUT = {"ConvNeXtTiny": 64, "VGG16": 64}
+COUNT_BAR_S = {"NASNetLarge": 3.0}
+OUTCOMES = ("folded", "merged", "lowered", "kept")
+COLUMNS = (
+    *("network", "affine layers", *OUTCOMES, "algebra", "rounding", "ONNX nodes"),
+    *("TFLite nodes", "fold", "total", "peak memory"),
+)
 
 
-def build(name: str) -> keras.Model:
-    """Return a network with random statistics in all its normalizations."""
-    keras.utils.set_random_seed(0)
-    rng = np.random.default_rng(0)
-    side = NETWORKS[name]
-    constructor = getattr(keras.applications, name)
-    model = constructor(weights=None, input_shape=(side, side, 3), classes=10)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([_draw(rng, weight) for weight in layer.weights])
-    return model
+def examine(name: str, folder: Path) -> dict[str, Any]:
+    """Build one network, convert or count it, and return its figures."""
+    counted = name in COUNTED
+    side = {**NETWORKS, **COUNTED, **WITHOUT}[name]
+    model, samples = folder / "model.keras", folder / "samples.npy"
+    make = [sys.executable, SCRIPTS / "networks.py", name, model, "--samples", samples]
+    run([*make, "--side", str(side), "--classes", "10"])
+    if counted:
+        return figures(run([sys.executable, SCRIPTS / "zoo_count.py", model]), side)
+    command = [sys.executable, "-m", "foldbn", "convert", model, "--no-bench", "--json"]
+    return figures(run([*command, "--overwrite", "--samples", samples], check=False), side)
 
 
-def _draw(rng: np.random.Generator, weight: keras.Variable) -> np.ndarray:
-    shape = weight.shape
-    match weight.name:
-        case "gamma":
-            gamma = rng.uniform(0.5, 1.5, shape)
-            gamma[rng.random(shape) < 0.1] *= -1
-            gamma[rng.random(shape) < 0.03] = 0
-            return gamma
-        case "moving_variance":
-            return rng.uniform(0.5, 1.5, shape)
-        case _:
-            return rng.normal(0, 0.3, shape)
-
-
-def convert(model: keras.Model, folder: Path) -> dict[str, object]:
-    """Convert a network with the command and return a row of figures."""
-    path = folder / "model.keras"
-    model.save(path)
-    command = [sys.executable, "-m", "foldbn", "convert", path, "--no-bench", "--json"]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "--overwrite"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    told = json.loads(process.stdout.read())
-    # The usage of a process that has been waited for includes that of its own children.
-    _, _, usage = os.wait4(process.pid, 0)
-    seconds, peak = time.perf_counter() - start, usage.ru_maxrss / 1e6
+def figures(done: Run, side: int) -> dict[str, Any]:
+    """Return what a run of the command, or of `zoo_count`, tells and took."""
+    told = json.loads(done.output)
+    took = {"side": side, "seconds": round(done.seconds, 1), "peak_gb": round(done.peak_gb, 2)}
     if "error" in told:
-        return {"error": told["error"]["message"], "seconds": round(seconds, 1)}
-    layers = [d for d in told["decisions"] if d["kind"] == "BatchNormalization"]
-    outcomes = [decision["outcome"] for decision in layers]
+        return {"error": told["error"]["message"], **took}
+    took |= {f"{phase}_s": seconds for phase, seconds in told["timings_s"].items()}
+    row = {**told["summary"], **took}
+    if "verification" not in told:
+        return row
     return {
-        "layers": len(layers),
-        **{name: outcomes.count(name) for name in ("folded", "merged", "lowered", "kept")},
+        **row,
         "algebra": told["verification"]["algebra"]["max_rel"],
-        "rounding": all(a["verification"]["passed"] for a in told["artifacts"]),
-        "nodes": {a["format"]: a["nodes"] for a in told["artifacts"]},
-        "seconds": round(seconds, 1),
-        "peak_gb": round(peak, 1),
+        "rounding": all(each["verification"]["passed"] for each in told["artifacts"]),
+        "nodes": {each["format"]: each["nodes"] for each in told["artifacts"]},
     }
 
 
-def main() -> None:
-    """Convert each network, print its row as soon as it is there, write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS), metavar="NETWORK")
-    parser.add_argument("--output", type=Path, help="a JSON file to write")
-    options = parser.parse_args()
-    print(
-        "| network | BN | folded | merged | lowered | kept | algebra | rounding"
-        " | ONNX nodes | time | peak memory |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    found = {}
-    for name in options.networks:
-        keras.backend.clear_session()
-        with tempfile.TemporaryDirectory() as folder:
-            row = found[name] = convert(build(name), Path(folder))
-        print(_told(name, row), flush=True)
-    if options.output:
-        options.output.write_text(json.dumps(found, indent=2) + "\n")
-
-
-def _told(name: str, row: dict) -> str:
+def told(name: str, row: dict[str, Any]) -> str:
+    """Return a network's figures as one row of Markdown."""
     if "error" in row:
-        return f"| {name} | {row['error']} |"
-    nodes = row["nodes"]["onnx"]
-    parts = [name, *(row[key] for key in ("layers", "folded", "merged", "lowered", "kept"))]
-    parts += [f"{row['algebra']:.0e}", "passed" if row["rounding"] else "FAILED"]
-    parts += [f"{nodes['before']} -> {nodes['after']}", f"{row['seconds']} s"]
-    return f"| {' | '.join(map(str, [*parts, str(row['peak_gb']) + ' GB']))} |"
+        reason = row["error"].replace("|", "/")[:80]  # a bar would end the cell
+        cells = [f"{name} {row['side']}", reason, *[""] * (len(COLUMNS) - 4)]
+        return _line([*cells, f"{row['seconds']} s", f"{row['peak_gb']} GB"])
+    cells = [f"{name} {row['side']}", row["affine_layers"], *(row[each] for each in OUTCOMES)]
+    if "algebra" in row:
+        nodes = [row["nodes"][kind] for kind in ("onnx", "tflite")]
+        cells += [f"{row['algebra']:.0e}", "passed" if row["rounding"] else "FAILED"]
+        cells += [f"{each['before']} -> {each['after']}" for each in nodes]
+    else:
+        cells += ["counted only", "", "", ""]
+    bar = COUNT_BAR_S.get(name)
+    verdict = f" (bar {bar:.0f} s: {'pass' if row['fold_s'] <= bar else 'MISS'})" if bar else ""
+    cells += [f"{row['fold_s']:.2f} s{verdict}", f"{row['seconds']} s", f"{row['peak_gb']} GB"]
+    return _line(cells)
+
+
+def _line(cells: list[Any]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def earlier(path: Path) -> dict[str, Any]:
+    """Return what an earlier run wrote; nothing where it was ended before its first network."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def keep(path: Path, found: dict[str, Any]) -> None:
+    """Write all figures; whoever ends this process leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(found, indent=2) + "\n")
+    draft.replace(path)
+
+
+def main() -> None:
+    """Examine each network and print its row as soon as it is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="default: all with BN")
+    parser.add_argument("--output", type=Path, default=Path("build/zoo.json"))
+    parser.add_argument("--resume", action="store_true", help="keep what --output has already")
+    parser.add_argument("--without-bn", action="store_true", help="add networks without BN")
+    options = parser.parse_args()
+    found = earlier(options.output) if options.resume else {}
+    names = options.networks or [*NETWORKS, *COUNTED]
+    names += [name for name in WITHOUT if options.without_bn and name not in names]
+    print(_line(list(COLUMNS)))
+    print("|---" * len(COLUMNS) + "|")
+    for name, row in found.items():
+        print(told(name, row))
+    for name in names:
+        if name in found:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = examine(name, Path(folder))
+        print(told(name, found[name]), flush=True)
+        keep(options.output, found)
 
 
 if __name__ == "__main__":
