@@ -36,17 +36,26 @@ def owner_of(node: NodeDef, layers: Layers) -> Owner:
     for source in node.input:
         layer = layers.variables.get(node_of(source))
         if layer is not None:
-            return Owner(layer, layers.classes.get(layer, ""), by_variable=True, known=True)
+            return Owner(
+                _shown(layer, layers), layers.classes.get(layer, ""), by_variable=True, known=True
+            )
     scopes = [part for part in node.name.split("/") if not _WRAPPERS.fullmatch(part)]
     for scope in reversed(scopes[:-1]):
         for name in _candidates(scope, suffixed=layers.suffixed):
             if name in layers.classes:
-                return Owner(name, layers.classes[name], by_variable=False, known=True)
+                return Owner(
+                    _shown(name, layers), layers.classes[name], by_variable=False, known=True
+                )
     # Below the model's own scope stands the layer's; a bare op stands for itself.
     guess = scopes[1] if len(scopes) > 2 else scopes[-1]
     guess = _candidates(guess, suffixed=layers.suffixed)[0] if layers.suffixed else guess
     scope = "/".join(scopes[:-1]) if len(scopes) > 2 else ""
     return Owner(guess, "", by_variable=False, known=False, scope=scope)
+
+
+def _shown(layer: str, layers: Layers) -> str:
+    """Return the name that a layer has in the model's file."""
+    return layers.originals.get(layer, layer)
 
 
 def _candidates(scope: str, *, suffixed: bool) -> tuple[str, str]:

@@ -48,11 +48,13 @@ class Layers:
         variables: layer of each variable, by the name of its constant in the graph.
         suffixed: whether the writer's name scopes carry one more ``_1`` than the layer's
             name, as those of Keras 3 do.
+        originals: what layers that had to be renamed are called in the model's file.
     """
 
     classes: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     suffixed: bool = False
+    originals: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

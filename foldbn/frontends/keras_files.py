@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import runpy
 import tempfile
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from foldbn.errors import Unsupported, UsageError
 from foldbn.frontends.configs import check_config, read_config
 from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
+from foldbn.frontends.legacy.checking import check_loaded
+from foldbn.frontends.legacy.rebuilding import rebuild
+from foldbn.frontends.legacy.writers import writer_of
 from foldbn.frontends.sniff import Format
 from foldbn.frontends.variables import captured_variables
 
@@ -33,8 +38,14 @@ def load(path: Path, kind: Format, custom_objects: Path | None = None) -> Frozen
         UsageError: `custom_objects` cannot be run.
     """
     own = {} if custom_objects is None else _run_definitions(custom_objects)
-    check_config(read_config(path, kind), str(path), frozenset(own))
-    return freeze_model(_load_model(path, kind, own))
+    config = read_config(path, kind)
+    check_config(config, str(path), frozenset(own))
+    with warnings.catch_warnings():
+        # Keras 2 let masks end at such a layer without a word.
+        warnings.filterwarnings("ignore", ".*destroy the mask", UserWarning)
+        model, originals = _load_model(path, kind, config, own)
+        check_loaded(model, config, str(path), originals)
+        return freeze_model(model, originals)
 
 
 def _run_definitions(path: Path) -> dict[str, Any]:
@@ -49,17 +60,35 @@ def _run_definitions(path: Path) -> dict[str, Any]:
     return {name: value for name, value in names.items() if callable(value) and name[0] != "_"}
 
 
-def _load_model(path: Path, kind: Format, own: dict[str, Any]) -> Any:
+def _load_model(
+    path: Path, kind: Format, config: Any, own: dict[str, Any]
+) -> tuple[Any, dict[str, str]]:
+    """Return the model, and names in the file of layers that had to be renamed.
+
+    Keras 3 loads some files of Keras 1 and 2 without a complaint and computes something else, so
+    these are always rebuilt. Its own files are rebuilt where it cannot load them.
+    """
+    writer = writer_of(path, kind, config)
+    if writer.major < 3:
+        return rebuild(path, kind, config, writer, own)
+    try:
+        return _load_with_keras(path, kind, own), {}
+    except Exception as error:  # noqa: BLE001 - whatever a file can make Keras raise
+        refusal = _explain(path, error)
+        try:
+            return rebuild(path, kind, config, writer, own)
+        except Exception:  # noqa: BLE001 - what Keras itself said is the better reason
+            raise refusal from error
+
+
+def _load_with_keras(path: Path, kind: Format, own: dict[str, Any]) -> Any:
     import keras
 
     with tempfile.TemporaryDirectory(prefix="foldbn-") as folder:
         # Keras chooses its reader by suffix, foldbn by content: a link has the right one.
         link = Path(folder) / f"model{_SUFFIX[kind]}"
         link.symlink_to(path.resolve())
-        try:
-            return keras.saving.load_model(link, custom_objects=own, compile=False, safe_mode=True)
-        except Exception as error:  # whatever a file can make Keras raise
-            raise _explain(path, error) from error
+        return keras.saving.load_model(link, custom_objects=own, compile=False, safe_mode=True)
 
 
 def _explain(path: Path, error: Exception) -> Unsupported:
@@ -78,12 +107,16 @@ def _explain(path: Path, error: Exception) -> Unsupported:
     cause = text if len(text) < 300 else f"{text[:80]} ... {text[-200:]}"
     return Unsupported(
         f"Keras cannot load {str(path)!r}: {type(error).__name__}: {cause}",
-        "a file of Keras 1 or 2 often needs another way in: give foldbn a SavedModel of it",
+        "give foldbn a SavedModel of the model",
     )
 
 
-def freeze_model(model: Any) -> FrozenModel:
+def freeze_model(model: Any, originals: dict[str, str] | None = None) -> FrozenModel:
     """Return a Sequential or Functional Keras 3 model, called at inference, as a frozen graph.
+
+    Args:
+        model: loaded.
+        originals: the names that layers of another name now have in its file.
 
     Raises:
         Unsupported: the model has no symbolic inputs, or one of them is no dense tensor.
@@ -108,9 +141,13 @@ def freeze_model(model: Any) -> FrozenModel:
     except Exception as error:  # whatever a layer can raise when it is called
         text = " ".join(str(error).split())
         raise Unsupported(f"{model.name!r} cannot be called at inference: {text[:300]}") from error
-    inputs = [tensor._keras_history.operation.name for tensor in model.inputs]
-    outputs = [tensor._keras_history.operation.name for tensor in model.outputs]
-    return freeze(function, inputs, outputs, _layers(model, function))
+    shown = originals or {}
+    inputs, outputs = (
+        [shown.get(name, name) for name in (x._keras_history.operation.name for x in tensors)]
+        for tensors in (model.inputs, model.outputs)
+    )
+    layers = replace(_layers(model, function), originals=shown)
+    return freeze(function, inputs, outputs, layers)
 
 
 def _layers(model: Any, function: Any) -> Layers:

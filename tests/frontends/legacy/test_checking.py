@@ -1,0 +1,111 @@
+"""A model that loads is called once, and held against what its file declares."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+from foldbn.errors import Unreadable, Unsupported
+from foldbn.frontends.keras_files import load
+from foldbn.frontends.legacy.checking import check_loaded
+from tests.frontends.legacy.files import chain, layer, source, write
+
+
+def model_of(*shape, units=3, name="x"):
+    """Return a model of one Dense layer."""
+    x = keras.Input(shape, name=name)
+    return keras.Model(x, keras.layers.Dense(units, name="d")(x))
+
+
+def declared(*shape, name="x", last="d"):
+    """Return the configuration of such a model."""
+    return chain(source(name, *shape), layer("Dense", last, name, units=3))
+
+
+@pytest.mark.parametrize("shape", [(4,), (None, 4), (None, None, 4), (None, None, None, 4)])
+def test_a_model_as_declared_passes(shape):
+    """Lengths that are left open are tried."""
+    check_loaded(model_of(*shape), declared(*shape), "m.h5", {})
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (declared(5), r"inputs are x \(None, 4\).*declares x \(None, 5\)"),
+        (declared(4, 1), "inputs"),
+        (declared(4, name="y"), "inputs are x.*declares y"),
+        (declared(4, last="e"), "outputs are d.*declares e"),
+    ],
+)
+def test_another_model_than_declared_is_refused(config, words):
+    """Names, order and shapes are compared."""
+    with pytest.raises(Unsupported, match=words):
+        check_loaded(model_of(4), config, "m.h5", {})
+
+
+def test_an_axis_too_many_is_refused():
+    """So Keras 3 loads a Sequential file without an InputLayer."""
+    config = {
+        "class_name": "Sequential",
+        "config": [layer("Dense", "d", batch_input_shape=[None, 4])],
+    }
+    check_loaded(model_of(4), config, "m.h5", {})
+    with pytest.raises(Unsupported, match="loads as another model"):
+        check_loaded(model_of(None, 4), config, "m.h5", {})
+
+
+def test_names_are_compared_as_the_file_has_them():
+    """A layer may have been renamed."""
+    check_loaded(model_of(4, name="in_x"), declared(4, name="in/x"), "m.h5", {"in_x": "in/x"})
+
+
+def test_a_stateful_layer_is_refused_by_name():
+    """It computes something else at each call."""
+    inner = keras.Sequential([keras.Input((3, 4), 2), keras.layers.GRU(3, stateful=True, name="g")])
+    x = keras.Input((3, 4), 2, name="x")
+    with pytest.raises(Unsupported, match=r"'g'.*stateful"):
+        check_loaded(keras.Model(x, inner(x)), {}, "m.h5", {})
+
+
+class Liar(keras.layers.Layer):
+    """Promises another output than it gives, or fails when it is called on numbers."""
+
+    def __init__(self, *, fails=False, **options):
+        super().__init__(**options)
+        self.fails = fails
+
+    def compute_output_spec(self, x):
+        """Promise what was given."""
+        return keras.KerasTensor(x.shape, x.dtype)
+
+    def call(self, x):
+        """Give less, or fail."""
+        if self.fails:
+            raise ValueError("no such axis")
+        return x[:, :1]
+
+
+@pytest.mark.parametrize(
+    ("fails", "words"),
+    [(False, r"outputs of shape \[\(2, 1\)\]"), (True, r"cannot be called.*axis")],
+)
+def test_one_forward_pass_is_made(fails, words):
+    """Some models fail at their first call only."""
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, Liar(fails=fails, name="d")(x))
+    with pytest.raises(Unsupported, match=words):
+        check_loaded(model, declared(4), "m.h5", {})
+
+
+def test_a_configuration_that_asks_for_more_than_the_file_holds_is_refused(tmp_path):
+    """A few kilobytes can ask for a kernel of 60 GB; it is never made."""
+    import resource
+
+    model = chain(source("x", 100_000), layer("Dense", "d", "x", units=160_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Unreadable, match=r"asks for 16,000,160,000 numbers.*holds 0"):
+        load(write(tmp_path / "m.h5", model), "keras-h5")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+    small = chain(source("x", 4), layer("Dense", "d", "x", units=2, use_bias=False))
+    weights = {"d": [("d/kernel:0", [[1.0, 2.0]] * 4)]}
+    load(write(tmp_path / "n.h5", small, weights), "keras-h5")  # and nothing is left of it
