@@ -125,12 +125,18 @@ def _in_rank(
 def _transposed(order: Any, axes: tuple[int, ...]) -> tuple[list[int], tuple[int, ...]]:
     """Return the order of axes in the greater rank, and where the axes of length 1 are then.
 
-    They stay where they are; the others fill the places between them.
+    Each goes along with the axis after it, so that transposes which undo each other still do.
     """
     rank = len(order) + len(axes)
     others = [axis for axis in range(rank) if axis not in axes]
-    moved = iter(others[axis] for axis in order)
-    return [axis if axis in axes else next(moved) for axis in range(rank)], axes
+    whole: list[int] = []
+    for axis in (others[place] for place in order):
+        start = axis
+        while start - 1 in axes:
+            start -= 1
+        whole += range(start, axis + 1)
+    whole += [axis for axis in axes if axis not in whole]
+    return whole, tuple(place for place, axis in enumerate(whole) if axis in axes)
 
 
 def _with_ones(shape: Size, axes: tuple[int, ...]) -> Size:
