@@ -63,12 +63,22 @@ def _decide(graph: Graph, node: Node) -> Decision:
     if affine_of(node).is_identity:
         return _decision(graph, node, Journey(), None)
     back = _afforded(graph, node, travel_backward(graph, node))
-    if isinstance(back, Journey):
+    if isinstance(back, Journey) and not _merges(graph, back):
         return _decision(graph, node, back, "backward")
     onward = _afforded(graph, node, travel_forward(graph, node))
-    if isinstance(onward, Journey):
+    if isinstance(onward, Journey) and (isinstance(back, Stuck) or not _merges(graph, onward)):
         return _decision(graph, node, onward, "forward")
-    return Decision(node.layer, node.kind, "kept", reason=_both(back, onward))
+    if isinstance(back, Journey):
+        return _decision(graph, node, back, "backward")
+    reasons = [each.reason for each in (back, onward) if isinstance(each, Stuck)]
+    return Decision(
+        node.layer, node.kind, "kept", reason="backward: {}; forward: {}".format(*reasons)
+    )
+
+
+def _merges(graph: Graph, journey: Journey) -> bool:
+    """Whether another affine layer takes a part of the map: it may have to stay where it is."""
+    return any(isinstance(graph[name].op, ops.AffineOp) for name in journey.absorbed)
 
 
 def _afforded(graph: Graph, node: Node, travelled: Journey | Stuck) -> Journey | Stuck:
@@ -98,10 +108,6 @@ def _decision(graph: Graph, node: Node, journey: Journey, direction: Direction |
         across=tuple(layer for layer in across if layer not in into),
         reason=f"it became part of {', '.join(repr(m.layer) for m in merged)}" if merged else None,
     )
-
-
-def _both(back: Stuck, onward: Stuck) -> str:
-    return f"backward: {back.reason}; forward: {onward.reason}"
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
