@@ -41,12 +41,16 @@ class Source:
         format: ``keras-h5``, ``keras-zip``, ``savedmodel``, ``onnx`` or ``tflite``.
         sha256: of the file, or of a SavedModel's files in the order of their names.
         writer: the framework and version that wrote it, as far as the file says.
+        precision: what it computes in: ``float32``, ``float64``, ``float16``, ``bfloat16``;
+            ``mixed_float16`` where float32 weights are cast; ``float32 with float64`` where
+            a part of it does. Whatever it is, it is exported in float32.
     """
 
     path: str
     format: str
     sha256: str
     writer: str | None = None
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class ArtifactVerification:
         ulp_p99: 99th percentile of the difference in units in the last place of float32.
         reference: the precision of the reference.
         error: root mean square error of the artefact, worst output.
-        original_error: the same for the original float32 model.
+        original_error: the same for the original model in its own precision; None where it
+            overflows.
         tolerance: the largest `error` that passes.
         samples: how many samples were compared.
         worst_output: name of the output that is furthest off.
@@ -137,6 +142,7 @@ class Artifact:
         verification: the rounding check; of a SavedModel, of its worst signature.
         signatures: those of a SavedModel, the one that was chosen first.
         left_out: signatures of the original that are not in it, each with the reason.
+        precision: what it computes in.
     """
 
     format: str
@@ -150,6 +156,7 @@ class Artifact:
     verification: ArtifactVerification
     signatures: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Journey:
 
     def references(self, seed: int = 0) -> list[verification.Reference]:
         """Return what the original computes for generated samples."""
-        original = self.loaded.original
+        original = self.loaded.single
         return verification.make_references(
             original, verification.generate_samples(original.inputs, seed)
         )

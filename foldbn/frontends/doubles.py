@@ -35,17 +35,22 @@ def write_out_resize(graph_def: GraphDef, node: NodeDef) -> None:
 
 
 def write_out_pool(graph_def: GraphDef, node: NodeDef) -> None:
-    """Write AvgPool3D as a mean over planes, then one over what is left of the third axis."""
+    """Write AvgPool3D and MaxPool3D as pooling of planes, then of what is left of the third axis.
+
+    TensorFlow counts no padding, and a border cuts windows short on each axis for itself: a mean
+    of means is the mean there as well.
+    """
+    kind = "AVG" if node.op.startswith("Avg") else "MAX"
     window, strides = (list(node.attr[name].list.i) for name in ("ksize", "strides"))
     padding = node.attr["padding"].s.decode()
 
     def pool(tf: Any, x: Any) -> Any:
         shape = tf.shape(x)
         planes = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], 0))
-        planes = tf.nn.avg_pool2d(planes, window[2:4], strides[2:4], padding)
+        planes = tf.nn.pool(planes, window[2:4], kind, strides[2:4], padding)
         flat = tf.shape(planes)
         columns = tf.reshape(planes, [shape[0], shape[1], flat[1] * flat[2], flat[3]])
-        columns = tf.nn.avg_pool2d(columns, (window[1], 1), (strides[1], 1), padding)
+        columns = tf.nn.pool(columns, (window[1], 1), kind, (strides[1], 1), padding)
         return tf.reshape(columns, [shape[0], tf.shape(columns)[1], flat[1], flat[2], flat[3]])
 
     _insert(graph_def, node, pool, ("float64",))

@@ -14,7 +14,8 @@ GraphDef = Any
 NodeDef = Any
 
 _GREAT = 1024  # numbers; constants up to this many stay in the graph
-_FLOATS = (1, 2, 19)  # DT_FLOAT, DT_DOUBLE and DT_HALF
+_FLOATS = (1, 2, 14, 19)  # DT_FLOAT, DT_DOUBLE, DT_BFLOAT16 and DT_HALF
+FLOATS = ("float32", "float64", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def empty_like(graph_def: GraphDef) -> GraphDef:
 
 def is_great(value: NDArray[Any] | None) -> bool:
     """Whether a constant of this value is kept beside the graph, not in it."""
-    return value is not None and value.dtype.kind == "f" and value.size > _GREAT
+    # NumPy has bfloat16 from another package, and counts it among the structures.
+    return value is not None and value.dtype.name in FLOATS and value.size > _GREAT
 
 
 def store(

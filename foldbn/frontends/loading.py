@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foldbn.errors import Unsupported
 from foldbn.frontends import keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.normalizations import part_normalizations
+from foldbn.frontends.precisions import Precision, precision_of
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
+from foldbn.frontends.single_precision import in_float32
 from foldbn.frontends.time_steps import lead_with_batch
 from foldbn.results import Source
-
-_OTHER_FLOATS = {2: "float64", 14: "bfloat16", 19: "float16"}  # by DataType
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,17 @@ class LoadedModel:
 
     Attributes:
         source: where it came from.
-        original: the frozen graph as the framework gave it: the truth.
-        simplified: the same with constant subgraphs folded and reshapes settled.
+        original: the frozen graph as the framework gave it.
+        single: the same computing in float32, evaluated in float64: the truth.
+        precision: what the original computes in.
+        simplified: `single` with constant subgraphs folded and reshapes settled.
         shapes: of every tensor of `simplified`.
     """
 
     source: Source
     original: FrozenModel
+    single: FrozenModel
+    precision: Precision
     simplified: FrozenModel
     shapes: dict[str, Shape | None]
 
@@ -60,23 +63,9 @@ def load(
 
 
 def simplify(source: Source, original: FrozenModel) -> LoadedModel:
-    """Fold what is constant in `original` and settle its shapes."""
-    _check_precision(original)
-    folded = part_normalizations(lead_with_batch(fold_constants(original)))
+    """Fold what is constant in `original`, in float32, and settle its shapes."""
+    single, precision = in_float32(original), precision_of(original)
+    source = replace(source, precision=precision.name)
+    folded = part_normalizations(lead_with_batch(fold_constants(single)))
     settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
-    return LoadedModel(source, original, settled, find_shapes(settled))
-
-
-def _check_precision(model: FrozenModel) -> None:
-    """Refuse models that compute in another precision than float32.
-
-    Raises:
-        Unsupported: the model computes in float16, bfloat16 or float64.
-    """
-    for node in model.graph_def.node:
-        kind = _OTHER_FLOATS.get(node.attr["T"].type) if "T" in node.attr else None
-        if kind:
-            raise Unsupported(
-                f"the model computes in {kind} ({node.name}); foldbn takes float32 models",
-                "load it with a float32 dtype policy and save it again",
-            )
+    return LoadedModel(source, original, single, precision, settled, find_shapes(settled))

@@ -20,13 +20,18 @@ from foldbn.frontends.frozen import (
     empty_like,
     numpy_type,
 )
+from foldbn.frontends.retyping import DT_DOUBLE, DT_FLOAT, retype_library, retype_node
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH_NORM = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _FLOAT32_ONLY = ("ResizeBicubic",)
-_WRITTEN_OUT = {"ResizeBilinear": write_out_resize, "AvgPool3D": write_out_pool}
+_WRITTEN_OUT = {
+    "ResizeBilinear": write_out_resize,
+    **dict.fromkeys(("AvgPool3D", "MaxPool3D"), write_out_pool),
+}
+_DOUBLED = {DT_FLOAT: DT_DOUBLE}
 _ALIGNMENT = 64  # bytes
 
 
@@ -36,30 +41,24 @@ def widen(model: FrozenModel) -> FrozenModel:
     Type attributes and constants become double, those of library functions too. Ops without a
     double kernel are written out; bicubic resizing gives float32 whatever it is fed, and is cast.
     """
-    from tensorflow.core.framework import types_pb2
-
     graph_def, stubs = empty_like(model.graph_def), set(model.stubs())
     for node in model.graph_def.node:
-        if node.op in _BATCH_NORM and node.attr["T"].type == types_pb2.DT_FLOAT:
+        if node.op in _BATCH_NORM and node.attr["T"].type == DT_FLOAT:
             _write_out_batch_norm(graph_def, node)
             continue
-        if node.op in _WRITTEN_OUT and node.attr["T"].type == types_pb2.DT_FLOAT:
+        if node.op in _WRITTEN_OUT and node.attr["T"].type == DT_FLOAT:
             _WRITTEN_OUT[node.op](graph_def, node)
             continue
         copy = graph_def.node.add()
         copy.CopyFrom(node)
-        if node.op == "Bitcast" and node.attr["T"].type == types_pb2.DT_FLOAT:
+        if node.op == "Bitcast" and node.attr["T"].type == DT_FLOAT:
             # The bits of a float32 (Keras's argmax tells zeros by them) are no float64's.
             copy.input[0] = _add_cast(graph_def, f"{node.name}/single", node.input[0], narrow=True)
             continue
         _widen_node(copy, {} if node.name in stubs else model.values)
         if node.op in _FLOAT32_ONLY:
             _cast_output(graph_def, copy)
-    for function in graph_def.library.function:
-        for argument in (*function.signature.input_arg, *function.signature.output_arg):
-            argument.type = _double(argument.type)
-        for node in function.node_def:
-            _widen_node(node, {})
+    retype_library(graph_def, _DOUBLED)
     inputs, outputs = (tuple(map(_widen_port, ports)) for ports in (model.inputs, model.outputs))
     great = {name: model.values[name] for name in stubs}
     return replace(model, graph_def=graph_def, inputs=inputs, outputs=outputs, values=great)
@@ -70,44 +69,15 @@ def _widen_port(port: Port) -> Port:
     return Port(port.name, port.node, port.shape, dtype)
 
 
-def _double(kind: int) -> int:
-    from tensorflow.core.framework import types_pb2
-
-    return types_pb2.DT_DOUBLE if kind == types_pb2.DT_FLOAT else kind
-
-
 def _widen_node(node: NodeDef, values: dict[str, NDArray[Any]]) -> None:
     from tensorflow.python.framework import tensor_util
 
     if node.op == "Const" and node.name in values:
         tensor = tensor_util.make_tensor_proto(values[node.name], dtype=np.float64)
         node.attr["value"].tensor.CopyFrom(tensor)
-        node.attr["dtype"].type = _double(node.attr["dtype"].type)
-        return
-    for value in node.attr.values():
-        kind = value.WhichOneof("value")
-        if kind == "type":
-            value.type = _double(value.type)
-        elif kind == "list" and value.list.type:
-            value.list.type[:] = [_double(each) for each in value.list.type]
-        elif kind == "tensor" and value.tensor.dtype == _float():
-            value.tensor.CopyFrom(_doubled(value.tensor))
-
-
-def _doubled(tensor: Any) -> Any:
-    """Return a tensor of the same numbers in double; one repeated number stays one."""
-    from tensorflow.python.framework import tensor_util
-
-    if len(tensor.float_val) == 1:
-        shape = [dim.size for dim in tensor.tensor_shape.dim]
-        return tensor_util.make_tensor_proto(tensor.float_val[0], np.float64, shape)
-    return tensor_util.make_tensor_proto(tensor_util.MakeNdarray(tensor).astype(np.float64))
-
-
-def _float() -> int:
-    from tensorflow.core.framework import types_pb2
-
-    return int(types_pb2.DT_FLOAT)
+        node.attr["dtype"].type = DT_DOUBLE
+    else:
+        retype_node(node, _DOUBLED)
 
 
 def _cast_output(graph_def: GraphDef, node: NodeDef) -> None:
@@ -119,9 +89,7 @@ def _cast_output(graph_def: GraphDef, node: NodeDef) -> None:
 
 def _add_cast(graph_def: GraphDef, name: str, source: str, *, narrow: bool) -> str:
     """Add a cast from double to float32, or the other way, and return its name."""
-    from tensorflow.core.framework import types_pb2
-
-    kinds = (types_pb2.DT_DOUBLE, types_pb2.DT_FLOAT)
+    kinds = (DT_DOUBLE, DT_FLOAT)
     cast = graph_def.node.add(name=name, op="Cast", input=[source])
     cast.attr["SrcT"].type, cast.attr["DstT"].type = kinds if narrow else reversed(kinds)
     return name
@@ -166,7 +134,7 @@ class _Builder:
 
         name = f"{self._name}/written_out/{suffix}" if suffix else self._name
         node = self._graph_def.node.add(name=name, op=kind, input=inputs)
-        node.attr["T"].type = types_pb2.DT_DOUBLE
+        node.attr["T"].type = DT_DOUBLE
         for flag, value in flags.items():
             node.attr[flag].b = value
         if kind in ("Mean", "Reshape"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from foldbn import export, verification
+from foldbn import export
 from foldbn.errors import Unreadable
+from foldbn.pipeline.judging import Judge
 from foldbn.pipeline.steps import (
     Clock,
     Notify,
@@ -85,14 +86,12 @@ def verify(  # noqa: PLR0913 - every option of the command
         loaded = load(Path(original), signature, custom_objects)
     with clock.phase("verify"):
         sets = samples_for(loaded.original, samples, seed)
-        references = verification.make_references(loaded.original, sets)
+        judge = Judge(loaded, sets)
         artifacts = tuple(
             VerifiedArtifact(
                 str(path),
                 export.format_of(content),
-                verification.verify_artifact(
-                    references, content, path.name, loaded.original.signature
-                ),
+                judge.verdict(content, path.name),
             )
             for path, content in contents
         )

@@ -9,6 +9,7 @@ from foldbn import verification
 from foldbn.errors import BadSamples, Unsupported
 from foldbn.frontends import safety, saved_model
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.pipeline.judging import in_single_precision
 from foldbn.pipeline.steps import (
     Clock,
     PathLike,
@@ -62,7 +63,13 @@ def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
     loaded = folded.loaded
     with clock.phase("verify"):
         sets = samples_for(loaded.original, samples, seed)
-        proof = verification.prove(loaded.original, folded.model, sets)
+        proof = verification.prove(
+            loaded.single,
+            folded.model,
+            sets,
+            yardstick=in_single_precision(loaded),
+            own=loaded.original,
+        )
     rounded = folded.model.rounded()
     return Proven(loaded.source, folded.decisions, loaded.simplified, rounded, proof)
 

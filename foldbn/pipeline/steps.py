@@ -77,14 +77,22 @@ def samples_for(
     return sets if own is None else [*sets, own]
 
 
-def require_equal(verdict: ArtifactVerification, name: str) -> None:
-    """Raise VerificationFailed unless file `name` passed."""
-    if not verdict.passed:
-        raise VerificationFailed(
-            f"{name}: outputs differ: {verdict.worst_output!r} by {told(verdict.error)},"
-            f" rounding allows {told(verdict.tolerance)}",
-            "nothing was written: this is a bug in foldbn or in the exporter, please report it",
+def require_equal(verdict: ArtifactVerification, name: str, precision: str) -> None:
+    """Raise VerificationFailed unless file `name` passed, made of a model of `precision`."""
+    if verdict.passed:
+        return
+    if "float64" in precision:
+        hint = (
+            "nothing was written: the model computes in float64, and float32 may be too coarse"
+            " for its numbers; subtract great offsets from the inputs before they are given to it"
         )
+    else:
+        hint = "nothing was written: this is a bug in foldbn or in the exporter, please report it"
+    raise VerificationFailed(
+        f"{name}: outputs differ: {verdict.worst_output!r} by {told(verdict.error)},"
+        f" rounding allows {told(verdict.tolerance)}",
+        hint,
+    )
 
 
 def told(number: float | None) -> str:

@@ -51,7 +51,7 @@ def write_file(  # noqa: PLR0913 - the coordinates of an artefact
         candidate = staging.write(target.name, content)
     with clock.phase("verify"):
         verdict = verification.verify_artifact(proven.proof.references, content, target.name)
-    require_equal(verdict, target.name)
+    require_equal(verdict, target.name, proven.source.precision)
     after = export.statistics_of(content)
     artifact = Artifact(
         format=kind,
@@ -104,8 +104,8 @@ def write_directory(  # noqa: PLR0913 - the coordinates of an artefact
             )
             for each in signatures
         ]
-    for verdict in verdicts:
-        require_equal(verdict, target.name)
+    for each, verdict in zip(signatures, verdicts, strict=True):
+        require_equal(verdict, target.name, each.source.precision)
     before = export.graph_statistics(signatures[0].plain)
     after = export.graph_statistics(models[0], candidate)
     artifact = Artifact(

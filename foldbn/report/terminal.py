@@ -83,9 +83,12 @@ def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
 def _findings(
     source: Source, summary: Summary, decisions: Sequence[Decision]
 ) -> list[RenderableType]:
+    head = _source(source)
+    if source.precision != "float32":
+        head.append("; foldbn exports float32")
     if not decisions:
-        return [_source(source), Text("no affine layers: nothing to fold")]
-    parts: list[RenderableType] = [_source(source), _tally(summary), Text()]
+        return [head, Text("no affine layers: nothing to fold")]
+    parts: list[RenderableType] = [head, _tally(summary), Text()]
     layers = _grid()
     for each in decisions:
         if each.outcome == "folded":
@@ -100,7 +103,10 @@ def _findings(
 
 def _source(source: Source) -> Text:
     writer = f", written by {printable(source.writer)}" if source.writer else ""
-    return Text.assemble((printable(source.path), "bold"), f" ({source.format}{writer})")
+    told = Text.assemble((printable(source.path), "bold"), f" ({source.format}{writer})")
+    if source.precision != "float32":
+        told.append(f"\ncomputes in {source.precision}")
+    return told
 
 
 def _tally(summary: Summary) -> Text:

@@ -2,7 +2,8 @@
 
 from foldbn.verification.algebra import Proof, check_algebra, prove
 from foldbn.verification.batches import Samples
-from foldbn.verification.reference import Reference, make_references
+from foldbn.verification.halves import computes_in_half
+from foldbn.verification.reference import Reference, Yardstick, make_references
 from foldbn.verification.rounding import verify_artifact, worst_of
 from foldbn.verification.samples import generate_samples, load_samples
 
@@ -10,7 +11,9 @@ __all__ = [
     "Proof",
     "Reference",
     "Samples",
+    "Yardstick",
     "check_algebra",
+    "computes_in_half",
     "generate_samples",
     "load_samples",
     "make_references",

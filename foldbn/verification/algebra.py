@@ -15,7 +15,13 @@ from foldbn.results import Algebra
 from foldbn.verification.batches import Samples
 from foldbn.verification.landmarks import compare_landmarks, landmarks_of
 from foldbn.verification.metrics import TOLERANCE, distance
-from foldbn.verification.reference import Evaluator, Reference, in_float64, make_references
+from foldbn.verification.reference import (
+    Evaluator,
+    Reference,
+    Yardstick,
+    in_float64,
+    make_references,
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,22 @@ class Proof:
     landmarks: int
 
 
-def prove(original: FrozenModel, folded: FrozenModel, sets: Sequence[Samples]) -> Proof:
+def prove(
+    original: FrozenModel,
+    folded: FrozenModel,
+    sets: Sequence[Samples],
+    *,
+    yardstick: Yardstick | None = None,
+    own: FrozenModel | None = None,
+) -> Proof:
     """Evaluate the original on each set of samples, and hold the folded graph against it.
+
+    Args:
+        original: the model in float32.
+        folded: the same folded.
+        sets: of samples.
+        yardstick: tells how far off artefacts may be; `original`, if not given.
+        own: the model as the framework gave it; `original`, if not given.
 
     Raises:
         VerificationFailed: an output or an inner tensor is further off than float64 rounding.
@@ -42,7 +62,7 @@ def prove(original: FrozenModel, folded: FrozenModel, sets: Sequence[Samples]) -
         Unsupported: the model's output for a sample depends on its batch, or on chance.
     """
     exactly = in_float64(original)
-    references = make_references(original, sets, exactly)
+    references = make_references(original, sets, exactly, yardstick=yardstick, own=own)
     samples = references[-1].samples
     landmarks = landmarks_of(folded, exactly.has_floats)
     inner = exactly.inside(list(landmarks), samples)

@@ -17,7 +17,22 @@ from foldbn.verification.batches import Outputs, Samples, run_in_batches
 # Of few numbers the root mean square is an unsteady guess, and takes more tries.
 _ENOUGH = 1024
 _TRIES = 3
-_UNITS = 2 * float(np.finfo(np.float32).eps)
+_ULP = float(np.finfo(np.float32).eps)
+_UNITS = 2 * _ULP
+_HALVES = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """A graph whose own rounding tells how far off an artefact may be.
+
+    Attributes:
+        model: the graph, in the precision that it is measured in.
+        unit: the unit in the last place of 1 of that precision.
+    """
+
+    model: FrozenModel
+    unit: float = _ULP
 
 
 @dataclass(frozen=True)
@@ -27,19 +42,23 @@ class Reference:
     Attributes:
         samples: the inputs, by name.
         exact: its outputs in float64, by name.
-        single: its outputs in its own precision, by name.
+        single: the outputs of the yardstick, by name: of the model in float32, say.
+        own: the outputs of the original in its own precision, by name.
         jitter: how far its float64 outputs move, root mean square over a few tries, when the
             inputs are up to two float32 units off: how much it amplifies any rounding.
         depth: how many matrix products and convolutions the graph has.
         bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
+        unit: the unit in the last place of 1 of the yardstick's precision.
     """
 
     samples: Samples
     exact: Outputs
     single: Outputs
+    own: Outputs
     jitter: Outputs
     depth: int
     bounded: frozenset[str]
+    unit: float
 
 
 class Evaluator:
@@ -63,8 +82,12 @@ class Evaluator:
         return self._runner.has_floats(tensor)
 
     def _run(self, part: Samples) -> Outputs:
-        values = self._fetch([port.node for port in self._model.outputs], part)
-        return dict(zip((port.name for port in self._model.outputs), values, strict=True))
+        ports = self._model.outputs
+        values = self._fetch([port.node for port in ports], part)
+        return {
+            port.name: value.astype(np.float32) if port.dtype in _HALVES else value
+            for port, value in zip(ports, values, strict=True)
+        }
 
     def _fetch(self, tensors: Sequence[str], part: Samples) -> list[NDArray[Any]]:
         feed = {port.node: part[port.name].astype(port.dtype) for port in self._model.inputs}
@@ -77,26 +100,37 @@ def in_float64(model: FrozenModel) -> Evaluator:
 
 
 def make_references(
-    original: FrozenModel, sets: Sequence[Samples], exactly: Evaluator | None = None
+    original: FrozenModel,
+    sets: Sequence[Samples],
+    exactly: Evaluator | None = None,
+    *,
+    yardstick: Yardstick | None = None,
+    own: FrozenModel | None = None,
 ) -> list[Reference]:
-    """Evaluate the original model in float64 and in its own precision, on each set of samples.
+    """Evaluate the original model in float64 and in coarser precisions, on each set of samples.
 
-    Samples on which the original itself overflows prove nothing and are left out, and so are
-    sets of which nothing is left.
+    Samples on which the yardstick overflows prove nothing and are left out, and so are sets of
+    which nothing is left.
 
     Args:
-        original: the model.
+        original: the model in float32.
         sets: of samples.
-        exactly: the original's evaluator in float64, if there is one already.
+        exactly: the evaluator of `original` in float64, if there is one already.
+        yardstick: tells how far off an artefact may be; `original`, if not given.
+        own: the model as the framework gave it; `original`, if not given.
 
     Raises:
         BadSamples: no sample is left.
         Unsupported: the model's output for a sample depends on its batch, or on chance.
     """
-    exactly, singly = exactly or in_float64(original), Evaluator(original)
+    exactly, yardstick = exactly or in_float64(original), yardstick or Yardstick(original)
+    singly = natively = _rounding(yardstick.model, original, sets[0])
+    if own is not None and own is not yardstick.model:
+        natively = _rounding(own, original, sets[0])
     references = []
     for samples in sets:
         exact, single = exactly(samples), singly(samples)
+        native = single if natively is singly else natively(samples)
         if original.batch_size is None and samples is sets[-1]:
             _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
         jitter = _jitter(exactly, samples, exact)
@@ -107,9 +141,11 @@ def make_references(
                     samples=_only(good, samples),
                     exact=_only(good, exact),
                     single=_only(good, single),
+                    own=_only(good, native),
                     jitter=_only(good, jitter),
                     depth=_depth(original),
                     bounded=_bounded(original),
+                    unit=yardstick.unit,
                 )
             )
     if not references:
@@ -118,6 +154,21 @@ def make_references(
             "give inputs that it can compute with --samples",
         )
     return references
+
+
+def _rounding(model: FrozenModel, single: FrozenModel, samples: Samples) -> Evaluator:
+    """Return an evaluator of `model`, or of `single` if TensorFlow's CPU lacks a kernel for it.
+
+    It has none for some ops in float16 and bfloat16, three-dimensional pooling say.
+    """
+    evaluator = Evaluator(model)
+    if model is single:
+        return evaluator
+    try:
+        evaluator({name: array[:1] for name, array in samples.items()})
+    except Unsupported:
+        return Evaluator(single)
+    return evaluator
 
 
 def _only(good: NDArray[np.bool_], arrays: Outputs) -> Outputs:

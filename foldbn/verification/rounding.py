@@ -1,11 +1,15 @@
 """The second half of the proof: each file, in its own runtime, rounds as well as the original.
 
-The yardstick is the float64 reference. The original float32 model itself is some way off
+Distances are from the float64 reference. The original float32 model itself is some way off
 it, and so is the float64 model when its inputs are two float32 units off, which tells how
 much the model amplifies any rounding. A file may be `FACTOR` times as far as the greater of
 the two, plus a few units of float32 rounding that grow with the square root of the depth
 (errors of layers add up like a random walk). A fixed tolerance would be the wrong verdict:
 where a mean is a million deviations, the original is the worse model of the two.
+
+Of an original in float16 or bfloat16 the yardstick depends on who wrote the file. foldbn
+writes float32, and is held to what float32 allows. A file of another tool may compute in the
+original's own precision: it may be as far off as this, in units of this.
 """
 
 from __future__ import annotations
@@ -35,17 +39,17 @@ from foldbn.verification.reference import Reference
 from foldbn.verification.runtimes import Artifact, load_artifact
 
 FACTOR = 8.0
-_ULP = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """One output: how far the file is off, the original, and a jittered input's output."""
+    """One output: how far off are the file, the yardstick, the original, and jittered inputs."""
 
     name: str
     gap: Distance
     original: Distance
+    own: Distance
     jitter: Distance
     units: float
     by_channel: float
@@ -158,17 +162,18 @@ def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: 
 
 
 def _judge(reference: Reference, found: Outputs) -> ArtifactVerification:
-    units = _ULP * math.sqrt(reference.depth)
+    units = reference.unit * math.sqrt(reference.depth)
     judged = []
     for name, exact in reference.exact.items():
         gap = distance(exact, found[name])
         if name in reference.bounded:
             gap = replace(gap, scale_rms=1.0, scale_max=1.0)
         original = distance(exact, reference.single[name])
+        own = distance(exact, reference.own[name])
         jitter = distance(exact, exact + reference.jitter[name])
         finite = math.isfinite(gap.max_abs)
         by_channel = _worst_channel(reference, name, found[name], units) if finite else math.inf
-        judged.append(_Judged(name, gap, original, jitter, units, by_channel))
+        judged.append(_Judged(name, gap, original, own, jitter, units, by_channel))
     worst = max(judged, key=lambda one: one.excess)
     finite = all(math.isfinite(one.gap.max_abs) for one in judged)
     return ArtifactVerification(
@@ -182,7 +187,7 @@ def _judge(reference: Reference, found: Outputs) -> ArtifactVerification:
         ulp_p99=ulp_p99(reference.exact, found) if finite else None,
         reference="float64",
         error=worst.gap.rms if finite else None,
-        original_error=worst.original.rms,
+        original_error=worst.own.rms if math.isfinite(worst.own.rms) else None,
         tolerance=worst.allowed_rms,
         samples=len(next(iter(reference.samples.values()))),
         worst_output=worst.name,

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
 from foldbn.frontends import safety
+from foldbn.frontends.frozen import FLOATS
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
 
 Run = Callable[[Samples], Outputs]
+
+_ONNX_FLOATS = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+}
 
 
 class Artifact:
@@ -26,25 +33,38 @@ class Artifact:
     """
 
     def __init__(
-        self, kind: str, inputs: list[str], outputs: list[str], batch_size: int | None, run: Run
+        self,
+        kind: str,
+        inputs: dict[str, str],
+        outputs: list[str],
+        batch_size: int | None,
+        run: Run,
     ) -> None:
-        self.format, self.inputs, self.outputs = kind, inputs, outputs
+        """Take what a loader found; `inputs` has the element type of each input by its name."""
+        self.format, self.inputs, self.outputs = kind, list(inputs), outputs
+        self._types = inputs
         self.batch_size = batch_size
         self._run = run
 
     def run(self, samples: Samples) -> Outputs:
         """Return the outputs for `samples`, in batches that the file takes.
 
-        A dynamic batch axis gets batches of one, of two and of the rest, so that a batch
-        size that was baked in shows.
+        Floats are cast to the type that the file takes. A dynamic batch axis gets batches of
+        one, of two and of the rest, so that a batch size that was baked in shows.
 
         Raises:
             RuntimeFailed: the runtime refuses.
         """
         count = len(next(iter(samples.values())))
         sizes = (1, 2, max(count - 3, 1)) if self.batch_size is None else (self.batch_size,)
+        fed = {
+            name: array.astype(self._types[name])
+            if array.dtype.name in FLOATS and self._types[name] in FLOATS
+            else array
+            for name, array in samples.items()
+        }
         try:
-            return run_in_batches(self._run, samples, sizes)
+            return run_in_batches(self._run, fed, sizes)
         except Exception as error:  # both runtimes raise their own
             text = " ".join(str(error).split())
             raise RuntimeFailed(f"the {self.format} file does not run: {text[:300]}") from error
@@ -87,7 +107,7 @@ def _load_onnx(content: bytes, name: str) -> Artifact:
     except Exception as error:  # onnxruntime raises its own
         text = " ".join(str(error).split())
         raise RuntimeFailed(f"onnxruntime cannot load {name!r}: {text[:300]}") from error
-    inputs = [each.name for each in session.get_inputs()]
+    inputs = {each.name: _ONNX_FLOATS.get(each.type, each.type) for each in session.get_inputs()}
     outputs = [each.name for each in session.get_outputs()]
     first = session.get_inputs()[0].shape[:1] if inputs else []
     batch = first[0] if first and isinstance(first[0], int) else None
@@ -121,7 +141,9 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         outputs: dict[str, NDArray[Any]] = runner(**samples)
         return outputs
 
-    return Artifact("tflite", list(ports["inputs"]), list(ports["outputs"]), batch, run)
+    types = {name: detail["dtype"].__name__ for name, detail in runner.get_input_details().items()}
+    inputs = {name: types[name] for name in ports["inputs"]}
+    return Artifact("tflite", inputs, list(ports["outputs"]), batch, run)
 
 
 def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
@@ -137,8 +159,8 @@ def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
         interpreter.invoke()
         return {d["name"]: interpreter.get_tensor(d["index"]) for d in outputs}
 
-    names = [d["name"] for d in inputs], [d["name"] for d in outputs]
-    return Artifact("tflite", *names, batch, run)
+    types = {d["name"]: d["dtype"].__name__ for d in inputs}
+    return Artifact("tflite", types, [d["name"] for d in outputs], batch, run)
 
 
 def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
@@ -158,7 +180,8 @@ def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
     chosen = signature if signature in there else there[0]
     function = loaded.signatures[chosen]
     # What clients call the inputs; the Python names are changed where Python asks for it.
-    inputs = list(function._arg_keywords)  # noqa: SLF001 - there is no public way to ask
+    names = list(function._arg_keywords)  # noqa: SLF001 - there is no public way to ask
+    inputs = {n: x.dtype.name for n, x in zip(names, function.inputs, strict=False)}
     shape = function.inputs[0].shape if inputs else None
     batch = shape[0] if shape else None
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import BadSamples
-from foldbn.frontends.frozen import Port
+from foldbn.frontends.frozen import FLOATS, Port
 from foldbn.verification.batches import Samples
 
 _KINDS = ("uniform", "normal", "wide")
@@ -26,6 +26,7 @@ def generate_samples(
 ) -> list[Samples]:
     """Return sets of samples for the inputs `ports`, by input name, batch axis first.
 
+    Floats are numbers that the port's own type holds, and given in float32.
     Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
     of the second, normal with deviation 1; of the third, normal with deviation 3. The sets
     are kept apart because the greater the inputs, the greater the rounding. Integers are 0
@@ -53,13 +54,20 @@ def _sample_shape(port: Port, like: Samples | None) -> tuple[int, ...]:
 
 
 def _draw(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    if np.dtype(dtype).kind != "f":
+    if dtype not in FLOATS:
         return rng.integers(0, 2, shape).astype(dtype)
     if kind == "uniform":
         values = rng.random(shape)
         values[0], values[-1] = 0, 1
-        return values.astype(dtype)
-    return (rng.standard_normal(shape) * (3 if kind == "wide" else 1)).astype(dtype)
+        return _held(values, dtype)
+    return _held(rng.standard_normal(shape) * (3 if kind == "wide" else 1), dtype)
+
+
+def _held(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return numbers as the element type holds them, floats of any type in float32."""
+    with np.errstate(over="ignore"):
+        own = values.astype(dtype)
+        return own.astype(np.float32) if dtype in FLOATS else own
 
 
 def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
@@ -99,7 +107,7 @@ def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
 
 
 def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any]:
-    """Return the array for one input, checked and in its element type."""
+    """Return the array for one input, checked, as numbers that its element type holds."""
     array = arrays.get(port.name)
     if array is None:
         raise BadSamples(
@@ -114,6 +122,14 @@ def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any
             f"samples for {port.name!r} have shape {array.shape}, the model takes"
             f" {('batch', *wanted)}"
         )
+    if array.dtype == np.dtype("V2") and port.dtype == "bfloat16":
+        array = array.view("bfloat16").astype(np.float32)  # a file has no name for the type
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise BadSamples(f"samples for {port.name!r} hold NaN, infinity, or no numbers")
-    return array.astype(port.dtype)
+    held = _held(array, port.dtype)
+    if not np.isfinite(held).all():
+        raise BadSamples(
+            f"samples for {port.name!r} are as large as {np.abs(array).max():.3g}, more than"
+            f" {port.dtype if port.dtype != 'float64' else 'float32'} holds"
+        )
+    return held
