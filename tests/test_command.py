@@ -315,9 +315,11 @@ def test_version(capfd):
 OPTIONS = {
     "convert": """--output-dir --to --overwrite --batch-size --opset --signature --samples --seed
         --bench --no-bench --provider --threads --require-fold --min-speedup --custom-objects
-        --json --dry-run --quiet --verbose --debug --log-file -o -q -v""",
-    "inspect": "--signature --require-fold --custom-objects --json --quiet --debug --log-file",
-    "verify": "--signature --samples --seed --custom-objects --json --quiet --debug --log-file",
+        --unsafe --json --dry-run --quiet --verbose --debug --log-file -o -q -v""",
+    "inspect": """--signature --require-fold --custom-objects --unsafe --json --quiet --debug
+        --log-file""",
+    "verify": """--signature --samples --seed --custom-objects --unsafe --json --quiet --debug
+        --log-file""",
     "bench": "--seed --provider --threads --min-speedup --json --quiet --debug --log-file",
 }
 

@@ -42,7 +42,13 @@ model_options = _together(
         "--custom-objects",
         type=MODEL,
         metavar="FILE.py",
-        help="A Python file that defines the model's own layers. It is run.",
+        help="A Python file that defines the model's own layers, and functions that stand in for"
+        " Lambda layers by their names ('lambda_' for 'lambda'). It is run.",
+    ),
+    click.option(
+        "--unsafe",
+        is_flag=True,
+        help="Run the Python code that Lambda layers hold. For Keras files that you trust.",
     ),
 )
 

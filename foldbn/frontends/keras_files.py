@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import Unsupported, UsageError
+from foldbn.errors import FoldbnError, Unsupported, UsageError
+from foldbn.frontends.budget import bounded, check_budget, check_tensors
 from foldbn.frontends.configs import check_config, read_config
 from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.frontends.legacy.checking import check_loaded
+from foldbn.frontends.legacy.lambdas import lambdas_of_keras
 from foldbn.frontends.legacy.rebuilding import rebuild
 from foldbn.frontends.legacy.writers import writer_of
 from foldbn.frontends.sniff import Format
@@ -24,26 +26,32 @@ _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown layer:?) 
 _SUFFIX = {"keras-h5": ".h5", "keras-zip": ".keras"}
 
 
-def load(path: Path, kind: Format, custom_objects: Path | None = None) -> FrozenModel:
+def load(
+    path: Path, kind: Format, custom_objects: Path | None = None, *, unsafe: bool = False
+) -> FrozenModel:
     """Return the model in a Keras file as a frozen graph.
 
     Args:
         path: of the file.
         kind: what `sniff` says it is.
         custom_objects: a Python file with the user's own layers and functions. It is run.
+        unsafe: whether Lambda layers may run the code that the file holds.
 
     Raises:
-        Unsafe: a layer would run stored code or open a file.
+        Unsafe: a layer would run stored code or open a file, or asks for more than it stores.
         Unsupported: Keras cannot build the model, or it is no model of tensors.
         UsageError: `custom_objects` cannot be run.
     """
     own = {} if custom_objects is None else _run_definitions(custom_objects)
     config = read_config(path, kind)
-    check_config(config, str(path), frozenset(own))
+    check_config(config, str(path), frozenset(own), unsafe=unsafe)
+    limit = check_budget(config, path, kind, frozenset(own))
     with warnings.catch_warnings():
         # Keras 2 let masks end at such a layer without a word.
         warnings.filterwarnings("ignore", ".*destroy the mask", UserWarning)
-        model, originals = _load_model(path, kind, config, own)
+        with bounded(limit, str(path)):
+            model, originals = _load_model(path, kind, config, own, unsafe=unsafe)
+        check_tensors(model, str(path))
         check_loaded(model, config, str(path), originals)
         return freeze_model(model, originals)
 
@@ -57,11 +65,11 @@ def _run_definitions(path: Path) -> dict[str, Any]:
             f"{str(path)!r} cannot be run: {type(error).__name__}: {error}",
             "--custom-objects takes a Python file that defines the model's own layers",
         ) from error
-    return {name: value for name, value in names.items() if callable(value) and name[0] != "_"}
+    return {name: value for name, value in names.items() if callable(value) and name[:2] != "__"}
 
 
 def _load_model(
-    path: Path, kind: Format, config: Any, own: dict[str, Any]
+    path: Path, kind: Format, config: Any, own: dict[str, Any], *, unsafe: bool
 ) -> tuple[Any, dict[str, str]]:
     """Return the model, and names in the file of layers that had to be renamed.
 
@@ -70,15 +78,18 @@ def _load_model(
     """
     writer = writer_of(path, kind, config)
     if writer.major < 3:
-        return rebuild(path, kind, config, writer, own)
-    try:
-        return _load_with_keras(path, kind, own), {}
-    except Exception as error:  # noqa: BLE001 - whatever a file can make Keras raise
-        refusal = _explain(path, error)
+        return rebuild(path, kind, config, writer, own, unsafe=unsafe)
+    with lambdas_of_keras(own, unsafe=unsafe):
         try:
-            return rebuild(path, kind, config, writer, own)
-        except Exception:  # noqa: BLE001 - what Keras itself said is the better reason
-            raise refusal from error
+            return _load_with_keras(path, kind, own), {}
+        except FoldbnError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a file can make Keras raise
+            refusal = _explain(path, error)
+            try:
+                return rebuild(path, kind, config, writer, own, unsafe=unsafe)
+            except Exception:  # noqa: BLE001 - what Keras itself said is the better reason
+                raise refusal from error
 
 
 def _load_with_keras(path: Path, kind: Format, own: dict[str, Any]) -> Any:
@@ -93,11 +104,6 @@ def _load_with_keras(path: Path, kind: Format, own: dict[str, Any]) -> Any:
 
 def _explain(path: Path, error: Exception) -> Unsupported:
     text = " ".join(str(error).split())
-    if "ambda" in text and "safe" in text:
-        return Unsupported(
-            f"{str(path)!r} has a Lambda layer, whose stored code foldbn does not run",
-            "rebuild the model with a named layer in place of the Lambda",
-        )
     if unknown := _UNKNOWN.search(text):
         return Unsupported(
             f"{str(path)!r} has a layer or function that Keras does not know: {unknown[1]!r}",

@@ -38,7 +38,11 @@ class LoadedModel:
 
 
 def load(
-    path: Path, signature: str | None = None, custom_objects: Path | None = None
+    path: Path,
+    signature: str | None = None,
+    custom_objects: Path | None = None,
+    *,
+    unsafe: bool = False,
 ) -> LoadedModel:
     """Load the model at `path`, whatever its format.
 
@@ -46,6 +50,7 @@ def load(
         path: a Keras file or a SavedModel directory.
         signature: of a SavedModel; None takes ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
+        unsafe: whether Lambda layers may run the code that a Keras file holds.
 
     Raises:
         Unreadable: there is no model that foldbn knows.
@@ -57,7 +62,8 @@ def load(
         writer = saved_model.writer_of(safety.read_checked(path))
         original = saved_model.load(path, signature)
     else:
-        writer, original = sniff.writer_of(path, kind), keras_files.load(path, kind, custom_objects)
+        writer = sniff.writer_of(path, kind)
+        original = keras_files.load(path, kind, custom_objects, unsafe=unsafe)
     source = Source(str(path), kind, sniff.sha256_of(path), writer)
     return simplify(source, original)
 

@@ -21,11 +21,12 @@ from foldbn.pipeline.steps import (
 from foldbn.results import Inspection, Summary, Verification, VerifiedArtifact
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 - every option of the command
     model: PathLike,
     *,
     signature: str | None = None,
     custom_objects: PathLike | None = None,
+    unsafe: bool = False,
     require_fold: bool = False,
     notify: Notify = silent,
 ) -> Inspection:
@@ -35,16 +36,18 @@ def inspect(
         model: an .h5 or .keras file or a SavedModel directory, recognised by content.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
+        unsafe: run the Python code that Lambda layers of a Keras file hold.
         require_fold: raise if an affine layer would be kept.
         notify: called with ``("phase", name)`` as each phase begins.
 
     Raises:
         Unreadable: there is no model that foldbn knows.
+        Unsafe: it would run code of its own or touch the machine.
         Unsupported: it is a model that foldbn cannot load.
         BadWeights: a weight is NaN or infinite.
         NotFolded: `require_fold` is not met.
     """
-    folded = load_and_fold(Path(model), signature, custom_objects, Clock(notify))
+    folded = load_and_fold(Path(model), signature, custom_objects, Clock(notify), unsafe=unsafe)
     if require_fold:
         require_folded(folded.decisions)
     decisions = folded.decisions
@@ -57,6 +60,7 @@ def verify(  # noqa: PLR0913 - every option of the command
     *,
     signature: str | None = None,
     custom_objects: PathLike | None = None,
+    unsafe: bool = False,
     samples: PathLike | None = None,
     seed: int = 0,
     notify: Notify = silent,
@@ -68,6 +72,7 @@ def verify(  # noqa: PLR0913 - every option of the command
         exported: .onnx and .tflite files and SavedModel directories.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
+        unsafe: run the Python code that Lambda layers of a Keras file hold.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
         seed: of the generated inputs.
         notify: called with ``("phase", name)`` as each phase begins.
@@ -77,13 +82,13 @@ def verify(  # noqa: PLR0913 - every option of the command
 
     Raises:
         Unreadable: a file is missing or damaged.
-        Unsafe: a SavedModel would touch the machine.
+        Unsafe: a model would run code of its own or touch the machine.
         RuntimeFailed: an exported file cannot be run, or its ports do not fit.
     """
     contents = [(Path(path), _read(Path(path))) for path in exported]
     clock = Clock(notify)
     with clock.phase("load"):
-        loaded = load(Path(original), signature, custom_objects)
+        loaded = load(Path(original), signature, custom_objects, unsafe=unsafe)
     with clock.phase("verify"):
         sets = samples_for(loaded.original, samples, seed)
         judge = Judge(loaded, sets)

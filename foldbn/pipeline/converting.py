@@ -37,6 +37,7 @@ def convert(  # noqa: PLR0913 - every option of the command
     opset: int = export.DEFAULT_OPSET,
     signature: str | None = None,
     custom_objects: PathLike | None = None,
+    unsafe: bool = False,
     samples: PathLike | None = None,
     seed: int = 0,
     bench: bool = True,
@@ -61,6 +62,7 @@ def convert(  # noqa: PLR0913 - every option of the command
         opset: of the ONNX file.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
+        unsafe: run the Python code that Lambda layers of a Keras file hold.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
         seed: of the generated inputs.
         bench: time the original's export against the folded one's.
@@ -93,6 +95,7 @@ def convert(  # noqa: PLR0913 - every option of the command
         clock,
         signature=signature,
         custom_objects=custom_objects,
+        unsafe=unsafe,
         samples=samples,
         seed=seed,
         require_fold=require_fold,

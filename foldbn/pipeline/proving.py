@@ -45,6 +45,7 @@ def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
     *,
     signature: str | None,
     custom_objects: PathLike | None,
+    unsafe: bool,
     samples: PathLike | None,
     seed: int,
     require_fold: bool,
@@ -57,7 +58,7 @@ def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
         NotFolded: `require_fold` is not met.
         VerificationFailed: the two differ by more than float64 rounding.
     """
-    folded = load_and_fold(path, signature, custom_objects, clock)
+    folded = load_and_fold(path, signature, custom_objects, clock, unsafe=unsafe)
     if require_fold:
         require_folded(folded.decisions)
     loaded = folded.loaded
@@ -102,6 +103,7 @@ def prove_others(
                 clock,
                 signature=name,
                 custom_objects=None,
+                unsafe=False,
                 samples=None,
                 seed=seed,
                 require_fold=require_fold,

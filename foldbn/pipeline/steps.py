@@ -50,17 +50,25 @@ class Folded:
     model: FrozenModel
 
 
-def load(path: Path, signature: str | None, custom_objects: PathLike | None) -> LoadedModel:
+def load(
+    path: Path, signature: str | None, custom_objects: PathLike | None, *, unsafe: bool
+) -> LoadedModel:
     """Load a model."""
-    return loading.load(path, signature, None if custom_objects is None else Path(custom_objects))
+    own = None if custom_objects is None else Path(custom_objects)
+    return loading.load(path, signature, own, unsafe=unsafe)
 
 
 def load_and_fold(
-    path: Path, signature: str | None, custom_objects: PathLike | None, clock: Clock
+    path: Path,
+    signature: str | None,
+    custom_objects: PathLike | None,
+    clock: Clock,
+    *,
+    unsafe: bool,
 ) -> Folded:
     """Load a model and fold it."""
     with clock.phase("load"):
-        loaded = load(path, signature, custom_objects)
+        loaded = load(path, signature, custom_objects, unsafe=unsafe)
     with clock.phase("fold"):
         reading = reader.read(loaded.simplified, loaded.shapes)
         folding = fold(reading.graph)

@@ -20,7 +20,7 @@ _OPERATIONS = (
     "InstanceMethod",
     "InstanceProperty",
 )
-_RUNS_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_RUNS_CODE = ("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 _NESTED = ("layer", "backward_layer", "cell")
 _BASE = ("batch_input_shape", "input_dtype", "dynamic", "batch_size")
 
@@ -46,6 +46,10 @@ def layer_of(entry: dict[str, Any], rebuilding: Rebuilding) -> Any:
         from foldbn.frontends.legacy.op_layers import op_layer
 
         return op_layer(kind, config)
+    if kind == "Lambda":
+        from foldbn.frontends.legacy.lambdas import lambda_layer
+
+        return lambda_layer(config, rebuilding.own, unsafe=rebuilding.unsafe)
     layer = repaired(kind, config, rebuilding.writer)
     if layer.kind in _RUNS_CODE:
         raise Unsafe(

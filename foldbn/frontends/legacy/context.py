@@ -18,6 +18,7 @@ class Rebuilding:
         writer: who wrote it.
         own: classes and functions that the user has given, by name.
         build: returns a layer or model from its serialized form; nested ones come through it.
+        unsafe: whether Lambda layers may run the code that the file holds.
         originals: layers that had to be renamed: their name in the file, by the new one.
         parts: layers of each rebuilt model in the order of the file, by the model's id.
         input_keys: names by which a nested model can be given its inputs, by its id.
@@ -30,6 +31,7 @@ class Rebuilding:
     writer: Writer
     own: dict[str, Any]
     build: Callable[[dict[str, Any]], Any]
+    unsafe: bool = False
     originals: dict[str, str] = field(default_factory=dict)
     parts: dict[int, list[Any]] = field(default_factory=dict)
     input_keys: dict[int, list[str]] = field(default_factory=dict)

@@ -55,6 +55,12 @@ def op_layer(class_name: str, config: dict[str, Any]) -> Any:
         Unreadable: there is no NodeDef where one should be.
     """
     name = config.get("name")
+    if class_name not in KINDS:
+        raise Unsupported(
+            f"the layer {name!r} is a {class_name}, which stands for a call that foldbn cannot"
+            " make again",
+            "give foldbn a SavedModel of the model",
+        )
     if class_name == "TensorFlowOpLayer":
         if isinstance(name, str) and not name.startswith(_PREFIX):
             name = _PREFIX + name
@@ -63,7 +69,7 @@ def op_layer(class_name: str, config: dict[str, Any]) -> Any:
 
 
 def _public_call(name: str) -> Callable[..., Any]:
-    function = _public_function(name)
+    function = public_function(name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop("name", None)
@@ -82,7 +88,12 @@ def _matched(args: list[Any], other: Any) -> list[Any]:
     return args
 
 
-def _public_function(name: str) -> Callable[..., Any]:
+def public_function(name: str) -> Callable[..., Any]:
+    """Return the function of this name, if it is on the list of `op_names`.
+
+    Raises:
+        Unsupported: it is not, or TensorFlow no longer has it.
+    """
     import tensorflow as tf
 
     plain = check_function(name)
@@ -140,8 +151,10 @@ def _keras_function(space: str, name: str) -> Callable[..., Any]:
     import tensorflow as tf
 
     defaults: dict[str, Any] = {}
-    if name == "hard_sigmoid":  # Keras 3 has another formula under this name
+    if name == "hard_sigmoid" and space != "keras.ops":  # Keras 3 has another formula by this name
         return lambda x: tf.clip_by_value(0.2 * x + 0.5, 0.0, 1.0)
+    if space == "keras.ops":
+        return getattr(keras.ops, name)  # type: ignore[no-any-return]
     if space == "keras.activations":
         function = getattr(keras.activations, name)
     else:

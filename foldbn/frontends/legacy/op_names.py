@@ -67,8 +67,19 @@ _SPACES = {
     # Of Keras's own functions those that carry the same arguments in Keras 3, or that are written
     # anew in `op_layers`.
     "keras.activations": _names(
-        "elu exponential gelu hard_sigmoid linear relu selu sigmoid softmax softplus softsign"
-        " swish tanh"
+        "elu exponential gelu hard_sigmoid leaky_relu linear log_softmax mish relu relu6 selu"
+        " sigmoid silu softmax softplus softsign swish tanh"
+    ),
+    "keras.ops": _names(
+        "abs add all any arccos arcsin arctan argmax argmin average cast ceil clip concatenate cos"
+        " cosh cumsum divide dot einsum elu equal erf exp expand_dims expm1 flip floor gelu"
+        " greater greater_equal hard_sigmoid hard_silu isfinite isnan leaky_relu less less_equal"
+        " log log1p log_sigmoid log_softmax logical_and logical_not logical_or logsumexp matmul"
+        " max maximum mean min minimum mod moveaxis multiply negative norm normalize not_equal"
+        " one_hot ones_like pad power prod reciprocal relu relu6 repeat reshape roll round rsqrt"
+        " selu shape sigmoid sign silu sin sinh softmax softplus softsign split sqrt square squeeze"
+        " stack std subtract sum swapaxes take tan tanh tensordot tile transpose true_divide"
+        " unstack var where zeros_like"
     ),
     "keras.backend": _names(
         "abs all any argmax argmin cast concatenate cos equal exp expand_dims greater"
@@ -118,6 +129,36 @@ def check_raw_op(name: object) -> str:
     if name not in RAW_OPS:
         raise _unlisted(f"the TensorFlow op {str(name)!r}")
     return str(name)
+
+
+def listed_function(name: str, module: str) -> str | None:
+    """Return the listed name of a function that a file names together with its module.
+
+    Keras files a function of the user's own under ``builtins``. Among these it finds its own
+    activations by their bare names, and so does this.
+
+    Args:
+        name: of the function alone, like ``relu``.
+        module: where it was defined, like ``keras.ops`` or ``tensorflow.python.ops.nn_ops``.
+
+    Returns:
+        A name that `check_function` takes, or None if there is none.
+    """
+    parts = module.split(".")
+    if "ops" in parts and parts[0] == "keras":
+        spaces = ["keras.ops"]
+    elif "backend" in parts:
+        spaces = ["keras.backend"]
+    elif parts[0] == "builtins" or "keras" in parts:
+        spaces = ["keras.activations"]
+    elif parts[0] == "tensorflow":
+        spaces = ["", "math", "nn", "linalg", "image", "signal"]
+    else:
+        return None
+    if name == "hard_sigmoid" and spaces != ["keras.ops"]:
+        return None  # it has two formulas, and a name does not say which
+    found = (f"{space}.{name}".lstrip(".") for space in spaces if name in _SPACES[space])
+    return next(found, None)
 
 
 def functions() -> list[str]:

@@ -12,13 +12,18 @@ from foldbn.frontends.legacy.context import Rebuilding
 from foldbn.frontends.legacy.graphs import functional, is_functional
 from foldbn.frontends.legacy.keras3 import operation_of
 from foldbn.frontends.legacy.sequences import sequential
-from foldbn.frontends.legacy.sizes import build_lightly, stored_numbers
 from foldbn.frontends.legacy.writers import Writer
 from foldbn.frontends.sniff import Format
 
 
-def rebuild(
-    path: Path, kind: Format, config: Any, writer: Writer, own: dict[str, Any]
+def rebuild(  # noqa: PLR0913 - what a file says, and what the user says to it
+    path: Path,
+    kind: Format,
+    config: Any,
+    writer: Writer,
+    own: dict[str, Any],
+    *,
+    unsafe: bool = False,
 ) -> tuple[Any, dict[str, str]]:
     """Return the model in a Keras file, made anew from its configuration and weights.
 
@@ -28,6 +33,7 @@ def rebuild(
         config: of the model, checked.
         writer: who wrote it.
         own: classes and functions that the user has given, by name.
+        unsafe: whether Lambda layers may run the code that the file holds.
 
     Returns:
         The model, and the names in the file of layers that had to be renamed, by the new ones.
@@ -36,12 +42,8 @@ def rebuild(
         Unsupported: Keras 3 has no counterpart for something in it.
         Unreadable: it does not hang together.
     """
-    rebuilding = Rebuilding(str(path), writer, own, lambda entry: _build(entry, rebuilding))
-    if own:  # what a user's layers do with their weights while they are built must last
-        model = _build(config, rebuilding)
-    else:
-        numbers = stored_numbers(path, kind)
-        model = build_lightly(lambda: _build(config, rebuilding), numbers, str(path))
+    rebuilding = Rebuilding(str(path), writer, own, lambda entry: _build(entry, rebuilding), unsafe)
+    model = _build(config, rebuilding)
     _check_declared(rebuilding)
     if not hasattr(model, "layers"):
         raise Unsupported(f"{str(path)!r} holds a single layer, no model")

@@ -13,6 +13,7 @@ import pytest
 from foldbn.errors import FoldbnError, Unreadable, Unsupported
 from foldbn.frontends.legacy.op_layers import op_layer
 from foldbn.frontends.legacy.op_names import RAW_OPS, functions
+from tests.frontends.legacy import files
 
 X = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
 Y = np.random.default_rng(1).uniform(0.5, 2, size=(2, 4, 6)).astype(np.float32)
@@ -345,3 +346,31 @@ def test_files_of_old_frameworks(foreign_models, name):
         found[layer["name"]] = called(built, values[0] if single else values, **refs[0][3])
     wanted = X.clip(0) * 2 + 1
     np.testing.assert_allclose(found["tf.concat"], np.concatenate([wanted, wanted], -1), rtol=1e-6)
+
+
+def test_a_whole_file_of_raw_ops(tmp_path):
+    """A file as TF 2.1 wrote it, its layers called by inbound nodes, is read and computed."""
+    kernel = np.random.default_rng(5).normal(size=(6, 4)).astype(np.float32)
+    row = np.zeros((1, 4), np.float32)
+
+    def raw(name: str, build: Any, *inbound: str) -> dict[str, Any]:
+        from google.protobuf import json_format
+
+        node, constants = recorded(build, *[row] * len(inbound))
+        stored = json_format.MessageToDict(node)
+        entry = files.layer("TensorFlowOpLayer", f"tf_op_layer_{name}", *inbound)
+        entry["config"] = {"name": name, "node_def": stored, "constants": constants}
+        return entry
+
+    model = files.chain(
+        files.source("x", 6),
+        files.layer("Dense", "d", "x", units=4, use_bias=False),
+        raw("Relu", lambda tf, x: tf.nn.relu(x), "d"),
+        raw("mul", lambda _, x: x * 2.0, "tf_op_layer_Relu"),
+        raw("concat", lambda tf, x, y: tf.concat([x, y], 1), "tf_op_layer_mul", "d"),
+    )
+    path = files.write(tmp_path / "m.h5", model, {"d": [("d/kernel:0", kernel)]}, "2.2.4-tf")
+    x = np.random.default_rng(6).normal(size=(3, 6)).astype(np.float32)
+    (found,) = files.computed(files.load(path, "keras-h5"), x)
+    dense = x @ kernel
+    np.testing.assert_allclose(found, np.concatenate([2 * dense.clip(0), dense], 1), atol=1e-5)

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from foldbn.errors import Unsupported
+from foldbn.frontends import loading
 from foldbn.frontends.legacy.zip_weights import assign
+from foldbn.verification.reference import Evaluator
 
 # What Keras 2 called the parts of a layer, and found in this order.
 PARTS = (
@@ -389,3 +391,18 @@ def test_assets(tmp_path):
         packed.writestr("assets/layers/string_lookup/vocabulary.txt", "a\nb")
         with pytest.raises(Unsupported, match="keeps state of a layer"):
             assign(stack(), packed)
+
+
+REAL = ["e_nested", "h_normalization", "h_tfop", "i_bilstm", "j_shared", "l_attention"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_archives_of_keras_2(foreign_models, name):
+    """An archive that Keras 2.15 wrote gives what Keras 2.15 computed."""
+    path = foreign_models / "legacy" / "tf215" / f"{name}.keras"
+    model = loading.load(path).original
+    inputs, wanted = (np.load(path.with_suffix(f".{part}.npz")) for part in ("in", "out"))
+    samples = {port.name: inputs[f"x{index}"] for index, port in enumerate(model.inputs)}
+    found = Evaluator(model)(samples)
+    for index, port in enumerate(model.outputs):
+        np.testing.assert_allclose(found[port.name], wanted[f"y{index}"], rtol=1e-4, atol=1e-5)
