@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         path: as the user gave it.
-        format: ``keras-h5``, ``keras-zip``, ``savedmodel``, ``onnx`` or ``tflite``.
+        format: ``keras-h5``, ``keras-zip``, ``savedmodel``, ``frozen-graph``, ``onnx``, ``tflite``.
         sha256: of the file, or of a SavedModel's files in the order of their names.
         writer: the framework and version that wrote it, as far as the file says.
         precision: what it computes in: ``float32``, ``float64``, ``float16``, ``bfloat16``;

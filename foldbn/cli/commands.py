@@ -93,7 +93,8 @@ def convert(**options: Any) -> None:
     For m.h5 these are m.onnx and m.tflite, and m.savedmodel where asked for, a directory with
     the original's signatures.
 
-    MODEL is an .h5 or .keras file or a SavedModel directory, recognised by content.
+    MODEL is an .h5 or .keras file or a SavedModel directory, recognised by content, or a frozen
+    graph (.pb) whose --inputs and --outputs you name.
     """
     _run("convert", options)
 

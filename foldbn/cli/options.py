@@ -24,6 +24,23 @@ def _together(*options: Option) -> Callable[[F], F]:
     return decorate
 
 
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "NAME,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names; fail where one is empty or there twice."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if not all(names) or len(set(names)) < len(names):
+            self.fail(f"{value!r} holds an empty name, or one twice", param, ctx)
+        return names
+
+
 shell_options = _together(
     click.option("--json", is_flag=True, help="One JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="No progress; only what was written."),
@@ -49,6 +66,20 @@ model_options = _together(
         "--unsafe",
         is_flag=True,
         help="Run the Python code that Lambda layers hold. For Keras files that you trust.",
+    ),
+    click.option(
+        "--inputs",
+        type=Names(),
+        default=(),
+        metavar="NAME,...",
+        help="Tensors that a frozen graph (.pb) is fed, like x or x:0.",
+    ),
+    click.option(
+        "--outputs",
+        type=Names(),
+        default=(),
+        metavar="NAME,...",
+        help="Tensors of a frozen graph that are wanted.",
     ),
 )
 

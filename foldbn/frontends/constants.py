@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from foldbn.frontends.conditionals import LOOPS, MERGES, SWITCHES
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
@@ -20,6 +21,7 @@ from foldbn.frontends.frozen import (
 from foldbn.frontends.precision import GraphRunner, widen
 
 _HANDLES = (20, 21)  # DT_RESOURCE and DT_VARIANT: lists of tensors and the like
+_FLOW = (*SWITCHES, *MERGES, *LOOPS)  # what follows is inside a loop, or dead
 _SAME_VALUE = ("Identity", "StopGradient", "PreventGradient", "Snapshot")
 
 
@@ -65,7 +67,7 @@ def _constant_nodes(graph_def: GraphDef) -> set[str]:
     for node in graph_def.node:
         definition = op_def_registry.get(node.op)
         fed = node.input or node.op == "Const"
-        if definition is None or definition.is_stateful or not fed:
+        if definition is None or definition.is_stateful or not fed or node.op in _FLOW:
             continue
         numbers = all(each.type not in _HANDLES for each in definition.output_arg)
         if numbers and all(node_of(source) in constant for source in node.input):

@@ -1,17 +1,43 @@
-"""Freeze a concrete function: variables become constants, calls are inlined."""
+"""Freeze a graph: calls are inlined, settled conditionals go, variables become constants."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from foldbn.errors import Unsupported
-from foldbn.frontends.frozen import FrozenModel, GraphDef, Layers, Port, lighten, prune
+from foldbn.frontends.chance import check_certainty
+from foldbn.frontends.conditionals import settle_conditionals
+from foldbn.frontends.dropouts import settle_dropouts
+from foldbn.frontends.frozen import (
+    FrozenModel,
+    GraphDef,
+    Layers,
+    Port,
+    lighten,
+    node_of,
+    prune,
+)
 from foldbn.frontends.inlining import inline
-from foldbn.frontends.variables import with_constants
+from foldbn.frontends.old_loops import with_whiles
+from foldbn.frontends.pivots import tie_constants
+from foldbn.frontends.variables import by_tensorflow, captured_values, with_constants
+
+Shape = tuple[int | None, ...]
 
 _OUTPUT = "foldbn_output_"
+_NO_NUMBERS = {7: "string", 20: "resource", 21: "variant"}  # by DataType
+
+
+class Named(NamedTuple):
+    """A tensor of a graph: the model's name of it, its DataType and its declared shape."""
+
+    name: str
+    tensor: str
+    kind: int
+    shape: Shape | None = None
 
 
 def freeze(
@@ -26,57 +52,139 @@ def freeze(
         layers: to be passed on.
 
     Raises:
-        Unsupported: an input or output holds no numbers.
+        Unsupported: an input or output holds no numbers, or an output depends on chance.
     """
-    import tensorflow as tf
-
     count = len(function.inputs) - len(function.captured_inputs)
-    ports = (*function.inputs[:count], *function.outputs)
-    for tensor in ports:
-        if tensor.dtype.name in ("variant", "resource", "string"):
-            raise Unsupported(f"{tensor.name!r} is a {tensor.dtype.name} tensor, not numbers")
-    if not count:
-        raise Unsupported("the model has no inputs")
-    graph_def, values = _frozen(function, [tensor.name for tensor in ports])
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
-    names = unique_names([*input_names, *output_names])
-    inputs = [
-        _port(name, tensor.op.name, graph.get_tensor_by_name(tensor.name))
-        for name, tensor in zip(names, ports[:count], strict=False)
-    ]
-    if len({port.shape[:1] and port.shape[0] for port in inputs}) > 1:
-        shapes = ", ".join(f"{port.name} {port.shape}" for port in inputs)
-        raise Unsupported(f"the inputs disagree on the batch axis: {shapes}")
-    outputs = []
-    for index, tensor in enumerate(function.outputs):
-        node = graph_def.node.add(name=f"{_OUTPUT}{index}", op="Identity", input=[tensor.name])
-        node.attr["T"].type = tensor.dtype.as_datatype_enum
-        inferred = graph.get_tensor_by_name(tensor.name)
-        outputs.append(_port(names[len(inputs) + index], node.name, inferred))
-    pruned = prune(graph_def, tuple(port.node for port in outputs))
-    there = {node.name for node in pruned.node}
-    values = {name: value for name, value in values.items() if name in there}
-    return FrozenModel(pruned, tuple(inputs), tuple(outputs), layers, values=values)
-
-
-def _frozen(function: Any, ports: list[str]) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
-    """Return the graph of `function` with its variables as constants, and the great of these.
-
-    Where variables are more than read, in a loop say, TensorFlow's own way is taken, which
-    copies each of them several times.
-    """
+    inputs = _named(input_names, function.inputs[:count])
+    outputs = _named(output_names, function.outputs)
+    _check_ports(inputs, outputs)
+    graph_def = function.graph.as_graph_def()
+    values = captured_values(function)
+    if values is not None:
+        return freeze_graph(graph_def, inputs, outputs, values, layers)
+    # A captured table, say: TensorFlow's own way knows what can become a constant.
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    inlined = inline(function.graph.as_graph_def(), function.graph, ports)
-    light = with_constants(inlined, function)
-    if light is not None:
-        return light
-    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    return lighten(inline(frozen.graph.as_graph_def(), frozen.graph, ports))
+    constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    graph_def, values = lighten(constant.graph.as_graph_def())
+    return _finish(flatten(graph_def, outputs), inputs, outputs, values, layers)
+
+
+def _named(names: Sequence[str], tensors: Sequence[Any]) -> list[Named]:
+    return [
+        Named(name, tensor.name, tensor.dtype.as_datatype_enum)
+        for name, tensor in zip(names, tensors, strict=False)
+    ]
+
+
+def freeze_graph(
+    graph_def: GraphDef,
+    inputs: Sequence[Named],
+    outputs: Sequence[Named],
+    values: Mapping[str, NDArray[Any]],
+    layers: Layers,
+) -> FrozenModel:
+    """Return a graph with constants in the place of its variables.
+
+    Args:
+        graph_def: the graph, which may be changed; its inputs are placeholders.
+        inputs: placeholders, in the model's order.
+        outputs: tensors, in the model's order.
+        values: of each node that is a variable.
+        layers: to be passed on.
+
+    Raises:
+        Unsupported: an input or output holds no numbers, or an output depends on chance.
+    """
+    _check_ports(inputs, outputs)
+    flat = flatten(graph_def, outputs)
+    keep = _output_nodes(outputs)
+    check_certainty(flat, keep, layers)
+    part = prune(flat, keep)
+    _check_dense(part)
+    there = {node.name for node in part.node}
+    known = {name: value for name, value in values.items() if name in there}
+    constant, great = with_constants(part, known) or by_tensorflow(part, keep, known)
+    return _finish(flatten(constant, ()), inputs, outputs, great, layers)
+
+
+def flatten(graph_def: GraphDef, outputs: Sequence[Named]) -> GraphDef:
+    """Return a graph without calls and without conditionals of known predicate.
+
+    Each output is there as an Identity of its own, and constants are tied to the branch or loop
+    they stand in, so that nothing is lost with the control inputs.
+    """
+    for index, output in enumerate(outputs):
+        node = graph_def.node.add(name=f"{_OUTPUT}{index}", op="Identity", input=[output.tensor])
+        node.attr["T"].type = output.kind
+    ports = [node.name for node in graph_def.node if node.name.startswith(_OUTPUT)]
+    changed = True
+    while changed:
+        graph_def = inline(graph_def, ports)
+        graph_def, changed = settle_conditionals(graph_def)
+    return tie_constants(settle_dropouts(graph_def))
+
+
+def _output_nodes(outputs: Sequence[Named]) -> tuple[str, ...]:
+    return tuple(f"{_OUTPUT}{index}" for index in range(len(outputs)))
+
+
+def _check_ports(inputs: Sequence[Named], outputs: Sequence[Named]) -> None:
+    for what, ports in (("input", inputs), ("output", outputs)):
+        for port in ports:
+            if port.kind in _NO_NUMBERS:
+                raise Unsupported(
+                    f"the {what} {port.name!r} is a {_NO_NUMBERS[port.kind]} tensor, not numbers",
+                    "foldbn takes models of dense numbers: export the part behind the"
+                    " preprocessing",
+                )
+    if not inputs:
+        raise Unsupported("the model has no inputs")
+
+
+def _check_dense(graph_def: GraphDef) -> None:
+    """Refuse a graph that takes tensors apart: its inputs are parts that must fit each other."""
+    for node in graph_def.node:
+        for kind in ("Ragged", "Sparse"):
+            if node.op.startswith(kind) and node.op != "SparseMatMul":
+                raise Unsupported(
+                    f"the model computes with {kind.lower()} tensors: {node.op} ({node.name})",
+                    "foldbn takes models of dense numbers: export the part behind it, or choose"
+                    " another signature with --signature",
+                )
+
+
+def _finish(
+    graph_def: GraphDef,
+    inputs: Sequence[Named],
+    outputs: Sequence[Named],
+    values: dict[str, NDArray[Any]],
+    layers: Layers,
+) -> FrozenModel:
+    """Return a graph without variables as a model, its ports with their inferred shapes."""
+    import tensorflow as tf
+
+    keep = _output_nodes(outputs)
+    graph_def = prune(with_whiles(graph_def, keep), keep)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(graph_def, name="")
+    names = unique_names([port.name for port in (*inputs, *outputs)])
+    nodes = [node_of(port.tensor) for port in inputs] + list(keep)
+    declared = [port.shape for port in (*inputs, *outputs)]
+    ports = [
+        _port(name, node, graph.get_tensor_by_name(f"{node}:0"), shape)
+        for name, node, shape in zip(names, nodes, declared, strict=True)
+    ]
+    fed = tuple(ports[: len(inputs)])
+    if len({port.shape[0] for port in fed}) > 1:
+        shapes = ", ".join(f"{port.name} {port.shape}" for port in fed)
+        raise Unsupported(f"the inputs disagree on the batch axis: {shapes}")
+    there = {node.name for node in graph_def.node}
+    values = {name: value for name, value in values.items() if name in there}
+    return FrozenModel(graph_def, fed, tuple(ports[len(inputs) :]), layers, values=values)
 
 
 def unique_names(names: list[str]) -> list[str]:
@@ -93,10 +201,17 @@ def unique_names(names: list[str]) -> list[str]:
     return result
 
 
-def _port(name: str, node: str, tensor: Any) -> Port:
-    if not tensor.shape.rank:
+def _port(name: str, node: str, tensor: Any, declared: Shape | None) -> Port:
+    # What comes out of a loop of TensorFlow 1 has no shape that could be inferred.
+    shape = declared if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+    if shape is None:
         raise Unsupported(
-            f"{name!r} has no batch axis: its shape is {tensor.shape}",
+            f"{name!r} has no known rank",
+            "export the model with the shapes of its inputs, of which only the batch may be open",
+        )
+    if not shape:
+        raise Unsupported(
+            f"{name!r} has no batch axis: its shape is ()",
             "foldbn takes models whose inputs and outputs have the batch as their first axis",
         )
-    return Port(name, node, tuple(tensor.shape.as_list()), tensor.dtype.name)
+    return Port(name, node, shape, tensor.dtype.name)

@@ -136,18 +136,25 @@ def tensor_name(reference: str) -> str:
 
 
 def node_of(reference: str) -> str:
-    """Return the node that writes a tensor."""
-    return reference.partition(":")[0]
+    """Return the node that writes a tensor, or that a control input names."""
+    return reference.removeprefix("^").partition(":")[0]
+
+
+def is_control(reference: str) -> bool:
+    """Whether a NodeDef's input only says that another node is to run before."""
+    return reference.startswith("^")
 
 
 def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
     """Return the nodes that the nodes `keep` need, in topological order; placeholders stay.
 
-    Control inputs are dropped: a frozen graph has no state for them to order.
+    Control inputs are dropped: a frozen graph has no state for them to order. A loop of
+    TensorFlow 1 has no such order: its edge back to the beginning is passed over.
     """
     nodes = {node.name: node for node in graph_def.node}
     roots = [*(n.name for n in graph_def.node if n.op == "Placeholder"), *keep]
     ordered: dict[str, None] = {}
+    begun: set[str] = set()
     stack = [(name, False) for name in reversed(roots)]
     while stack:
         name, done = stack.pop()
@@ -156,15 +163,18 @@ def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
         if done:
             ordered[name] = None
             continue
+        if name in begun:
+            continue
+        begun.add(name)
         stack.append((name, True))
-        data = [node_of(i) for i in nodes[name].input if not i.startswith("^")]
+        data = [node_of(i) for i in nodes[name].input if not is_control(i)]
         stack.extend((source, False) for source in reversed(data) if source not in ordered)
     result = empty_like(graph_def)
     for name in ordered:
         copy = result.node.add()
         copy.CopyFrom(nodes[name])
         copy.attr.pop("_class", None)  # a wish to stand beside a node that may be gone
-        data = [i for i in copy.input if not i.startswith("^")]
+        data = [i for i in copy.input if not is_control(i)]
         del copy.input[:]
         copy.input.extend(data)
     return result

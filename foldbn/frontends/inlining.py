@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from foldbn.frontends.frozen import GraphDef
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _COMPILED = ("_XlaMustCompile", "_noinline")
+_EFFECTS = "foldbn_effects"
 _SECOND = "api_implements"  # marks a function that has a second body for another device
 
 
-def inline(graph_def: GraphDef, graph: Any, ports: list[str]) -> GraphDef:
+def inline(graph_def: GraphDef, ports: list[str]) -> GraphDef:
     """Return a graph without calls, by TensorFlow's own rewriter.
 
     Functions that XLA was to compile are inlined too; Keras asks for it in grouped convolutions.
 
     Args:
         graph_def: the graph, which may be changed.
-        graph: the same as a TensorFlow graph.
         ports: tensors that keep their names.
     """
-    if not any(node.op in _CALLS for node in graph_def.node):
-        return graph_def
+    _keep_control_flow(graph_def)
+    before = -1
+    while (count := sum(node.op in _CALLS for node in graph_def.node)) not in (0, before):
+        before, graph_def = count, _inline_once(graph_def, ports)
+    return graph_def
+
+
+def _inline_once(graph_def: GraphDef, ports: list[str]) -> GraphDef:
     import tensorflow as tf
     from tensorflow.core.protobuf import config_pb2
     from tensorflow.python.grappler import tf_optimizer
@@ -32,17 +36,22 @@ def inline(graph_def: GraphDef, graph: Any, ports: list[str]) -> GraphDef:
     for part in (*functions, *graph_def.node, *(n for f in functions for n in f.node_def)):
         for attribute in (*_COMPILED, _SECOND):
             part.attr.pop(attribute, None)
-    _keep_control_flow(graph_def)
+    # A call is left alone unless something waits for what it does besides its outputs.
+    calls = [f"^{node.name}" for node in graph_def.node if node.op in _CALLS]
+    graph_def.node.add(name=_EFFECTS, op="NoOp", input=calls)
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
     meta_graph = export_meta_graph(graph_def=graph_def, graph=graph)
-    meta_graph.collection_def["train_op"].node_list.value.extend(ports)
+    meta_graph.collection_def["train_op"].node_list.value.extend([*ports, _EFFECTS])
     config = config_pb2.ConfigProto()
     rewriting = config.graph_options.rewrite_options
     rewriting.min_graph_nodes = -1
     rewriting.optimizers.append("function")
-    return tf_optimizer.OptimizeGraph(config, meta_graph)
+    result = tf_optimizer.OptimizeGraph(config, meta_graph)
+    effects = next(node for node in result.node if node.name == _EFFECTS)
+    result.node.remove(effects)
+    return result
 
 
 def _keep_control_flow(graph_def: GraphDef) -> None:

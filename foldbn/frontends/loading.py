@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foldbn.frontends import keras_files, safety, saved_model, sniff
+from foldbn.errors import UsageError
+from foldbn.frontends import graph_file, keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.graph_file import NO_PORTS, Ports
 from foldbn.frontends.normalizations import part_normalizations
 from foldbn.frontends.precisions import Precision, precision_of
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
@@ -43,6 +45,7 @@ def load(
     custom_objects: Path | None = None,
     *,
     unsafe: bool = False,
+    ports: Ports = NO_PORTS,
 ) -> LoadedModel:
     """Load the model at `path`, whatever its format.
 
@@ -51,6 +54,7 @@ def load(
         signature: of a SavedModel; None takes ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
         unsafe: whether Lambda layers may run the code that a Keras file holds.
+        ports: the inputs and outputs of a frozen graph.
 
     Raises:
         Unreadable: there is no model that foldbn knows.
@@ -58,9 +62,17 @@ def load(
         Unsupported: it is a model that foldbn cannot load.
     """
     kind = sniff.sniff(path)
-    if kind == "savedmodel":
-        writer = saved_model.writer_of(safety.read_checked(path))
-        original = saved_model.load(path, signature)
+    if kind != "frozen-graph" and ports != NO_PORTS:
+        raise UsageError(
+            f"{str(path)!r} names its inputs and outputs itself",
+            "--inputs and --outputs are for a frozen graph; --signature chooses of a SavedModel",
+        )
+    if kind == "frozen-graph":
+        writer, original = None, graph_file.load(path, ports)
+    elif kind == "savedmodel":
+        proto = safety.read_checked(path)
+        writer = saved_model.writer_of(proto)
+        original = saved_model.load(path, proto, signature)
     else:
         writer = sniff.writer_of(path, kind)
         original = keras_files.load(path, kind, custom_objects, unsafe=unsafe)

@@ -1,51 +1,79 @@
-"""Load a SavedModel of any TensorFlow and freeze one of its signatures."""
+"""Read a SavedModel of any TensorFlow and freeze one of its signatures.
+
+A SavedModel is a graph, a table of signatures and a checkpoint; foldbn takes these three and
+leaves the objects aside that newer TensorFlows wrote beside them. So the slots of an optimizer
+that no longer exists, or a variable that cannot be lifted out of its graph, do not matter, and
+neither the restore op nor the init op is run.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import Unreadable, Unsupported, UsageError
-from foldbn.frontends.freezing import freeze
-from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, Layers
-from foldbn.frontends.variables import captured_variables
+from foldbn.errors import Unsupported, UsageError
+from foldbn.frontends.checkpoint import read_variables
+from foldbn.frontends.freezing import Named, freeze_graph
+from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, GraphDef, Layers, node_of
+from foldbn.frontends.saved_model_repairs import repaired
+from foldbn.frontends.saver import restored_from
+from foldbn.frontends.variables import REFERENCES
 
 _RESERVED = "__saved_model_"
+_SERVING = "serve"
+_KERAS_1 = re.compile(r"(.+)_(gamma|beta|running_mean|running_std|W|b)")
+_NUMBERED = re.compile(r"_\d+$")
+_STATISTICS = ("moving_variance", "running_std", "moving_var")
 
 
-def load(path: Path, signature: str | None) -> FrozenModel:
+def load(path: Path, proto: Any, signature: str | None) -> FrozenModel:
     """Return one signature of a SavedModel as a frozen graph.
 
     Args:
         path: the SavedModel's directory.
+        proto: what `safety.read_checked` says is in it.
         signature: which one; None takes ``serving_default``, or the only one.
 
     Raises:
-        Unreadable: TensorFlow cannot load the directory.
-        Unsupported: it has no signature, or several and none is chosen.
+        Unreadable: the variables are missing or damaged.
+        Unsupported: it has no signature, or several and none is chosen; or foldbn cannot take it.
         UsageError: it has no signature of that name.
     """
-    import tensorflow as tf
-
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except Exception as error:  # whatever a file can make TensorFlow raise
-        text = " ".join(str(error).split())
-        raise Unreadable(f"TensorFlow cannot load {str(path)!r}: {text[:300]}") from error
-    name = _choose(loaded.signatures, signature, path)
-    function = loaded.signatures[name]
-    # What clients call the inputs, in the function's order. The public names of the arguments
-    # are changed where Python asks for it: ``input-1`` is ``input_1`` there.
-    inputs = list(function._arg_keywords)  # noqa: SLF001 - there is no public way to ask
-    outputs = sorted(function.structured_outputs)
-    # `loaded` owns the variables and must outlive the freezing.
-    frozen = freeze(function, inputs, outputs, _layers(loaded, function))
-    return replace(frozen, signature=name)
+    meta = _meta_graph(proto, path)
+    return load_signature(path, meta, _choose(meta, signature, path))
 
 
-def _choose(signatures: Any, wanted: str | None, path: Path) -> str:
-    names = sorted(signatures)
+def load_signature(path: Path, meta: Any, name: str) -> FrozenModel:
+    """Return one signature of a MetaGraphDef, whose checkpoint is in the directory `path`."""
+    chosen = meta.signature_def[name]
+    inputs = _in_graph_order(_ports(chosen.inputs, "input"), meta.graph_def)
+    outputs = _ports(chosen.outputs, "output")
+    graph_def, inputs = repaired(meta.graph_def, inputs, outputs)
+    handles = {n.name: n for n in graph_def.node if n.op in ("VarHandleOp", *REFERENCES)}
+    values = read_variables(path, handles, restored_from(meta))
+    layers = _layers({n: _variable_name(node) for n, node in handles.items()}, meta)
+    return replace(freeze_graph(graph_def, inputs, outputs, values, layers), signature=name)
+
+
+def _meta_graph(proto: Any, path: Path) -> Any:
+    """Return the graph to be served, of the several that TensorFlow 1 could write."""
+    tagged = [(set(meta.meta_info_def.tags), meta) for meta in proto.meta_graphs]
+    serving = [meta for tags, meta in tagged if _SERVING in tags]
+    plain = [meta for tags, meta in tagged if tags == {_SERVING}]
+    found = plain or serving or ([tagged[0][1]] if len(tagged) == 1 else [])
+    if not found:
+        listed = ", ".join(repr(",".join(sorted(tags))) for tags, _ in tagged)
+        raise Unsupported(
+            f"{str(path)!r} has several graphs, none of them tagged {_SERVING!r}: {listed}",
+            "export the model with tf.saved_model.tag_constants.SERVING",
+        )
+    return found[0]
+
+
+def _choose(meta: Any, wanted: str | None, path: Path) -> str:
+    names = sorted(name for name in meta.signature_def if not name.startswith(_RESERVED))
     listed = ", ".join(repr(name) for name in names)
     if not names:
         raise Unsupported(
@@ -63,27 +91,60 @@ def _choose(signatures: Any, wanted: str | None, path: Path) -> str:
     return str(names[0])
 
 
-def _layers(loaded: Any, function: Any) -> Layers:
-    """Read the layers off the names of the variables, like ``model/bn/moving_variance:0``."""
-    names = {id(variable.handle): variable.name for variable in function.graph.variables}
+def _ports(ports: Any, what: str) -> list[Named]:
+    """Return the tensors of a signature's inputs or outputs, in the order of their names."""
+    found = []
+    for name, port in sorted(ports.items()):
+        if port.WhichOneof("encoding") != "name":
+            kind = "sparse" if port.HasField("coo_sparse") else "ragged"
+            raise Unsupported(
+                f"the {what} {name!r} is a {kind} tensor, not a dense one",
+                "foldbn takes models of dense numbers: export one, or choose with --signature",
+            )
+        found.append(Named(name, port.name, port.dtype, _shape(port.tensor_shape)))
+    return found
+
+
+def _shape(shape: Any) -> tuple[int | None, ...] | None:
+    lengths = (dim.size for dim in shape.dim)
+    return None if shape.unknown_rank else tuple(None if n < 0 else n for n in lengths)
+
+
+def _in_graph_order(ports: list[Named], graph_def: GraphDef) -> list[Named]:
+    """Return inputs as the model declares them; the table of a signature has no order."""
+    places = {node.name: place for place, node in enumerate(graph_def.node)}
+    return sorted(ports, key=lambda port: places.get(node_of(port.tensor), 0))
+
+
+def _variable_name(node: Any) -> str:
+    shared = node.attr["shared_name"].s if "shared_name" in node.attr else b""
+    return shared.decode(errors="replace") or str(node.name)
+
+
+def _layers(names: dict[str, str], meta: Any) -> Layers:
+    """Read the layers off the names of the variables, like ``model/bn/moving_variance``.
+
+    Keras 1 wrote ``bn_running_std``.
+    """
     variables: dict[str, str] = {}
     weights: dict[str, set[str]] = {}
-    for constant, handle in captured_variables(function).items():
-        path = names.get(id(handle), "").partition(":")[0].split("/")
-        if len(path) > 1:
-            variables[constant] = path[-2]
-            weights.setdefault(path[-2], set()).add(path[-1])
+    for node, name in names.items():
+        *scopes, own = name.split("/")
+        if (old := _KERAS_1.fullmatch(own)) and not scopes:
+            scopes, own = [old[1]], old[2]
+        if scopes:
+            variables[node] = scopes[-1]
+            weights.setdefault(scopes[-1], set()).add(_NUMBERED.sub("", own))
     classes = {
-        layer: "BatchNormalization" for layer, own in weights.items() if "moving_variance" in own
+        layer: "BatchNormalization" if own.intersection(_STATISTICS) else ""
+        for layer, own in weights.items()
     }
-    for layer in weights:
-        classes.setdefault(layer, "")
-    return Layers(classes, variables, suffixed=_written_by_keras_3(loaded))
+    return Layers(classes, variables, suffixed=_written_by_keras_3(meta))
 
 
-def _written_by_keras_3(loaded: Any) -> bool:
+def _written_by_keras_3(meta: Any) -> bool:
     """Whether `model.export` of Keras 3 wrote it: it serves an endpoint ``serve`` as well."""
-    return "serve" in loaded.signatures
+    return "serve" in meta.signature_def
 
 
 def signatures_of(proto: Any) -> list[str]:

@@ -22,6 +22,7 @@ from foldbn.frontends.frozen import (
     prune,
     tensor_name,
 )
+from foldbn.frontends.pivots import nodes_in_branches
 from foldbn.frontends.precision import GraphRunner
 
 Shape = tuple[int | None, ...]
@@ -35,11 +36,13 @@ def find_shapes(model: FrozenModel) -> dict[str, Shape | None]:
         for tensor in operation.outputs:
             name = tensor_name(tensor.name)
             shapes[name] = runner.shape_of(name)
+    hidden = nodes_in_branches(model.graph_def)
     batched = all(port.shape and None not in port.shape[1:] for port in model.inputs)
     vague = [
         tensor_name(node.name)
         for node in model.graph_def.node
-        if (shape := shapes.get(node.name)) is None or None in shape[1:]
+        if node.name not in hidden
+        and ((shape := shapes.get(node.name)) is None or None in shape[1:])
     ]
     if vague and batched:
         shapes.update(_observe(runner, model.inputs, vague))

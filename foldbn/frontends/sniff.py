@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 from foldbn.errors import Unreadable
+from foldbn.frontends.strangers import (
+    describe_zip,
+    is_graph,
+    refuse_checkpoint,
+    refuse_directory,
+    refuse_file,
+)
 from foldbn.frontends.structure import check_hdf5, check_zip
 
-Format = Literal["keras-h5", "keras-zip", "savedmodel"]
+SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+Format = Literal["keras-h5", "keras-zip", "savedmodel", "frozen-graph"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -28,6 +37,8 @@ def sniff(path: Path) -> Format:
     try:
         mode = path.stat().st_mode
     except OSError as error:
+        if path.with_name(f"{path.name}.index").is_file():
+            raise refuse_checkpoint(path) from error
         raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}", _WANTED) from error
     if stat.S_ISDIR(mode):
         return _sniff_directory(path)
@@ -37,8 +48,8 @@ def sniff(path: Path) -> Format:
 
 
 def _sniff_directory(path: Path) -> Format:
-    if not (path / "saved_model.pb").is_file():
-        raise Unreadable(f"the directory {str(path)!r} has no saved_model.pb", _WANTED)
+    if not any((path / name).is_file() for name in SAVED_MODEL_FILES):
+        raise refuse_directory(path, _WANTED)
     return "savedmodel"
 
 
@@ -56,10 +67,9 @@ def _sniff_file(path: Path) -> Format:
     if head.startswith(_ZIP):
         _check_zip(path)
         return "keras-zip"
-    raise Unreadable(
-        f"{str(path)!r} is neither HDF5 nor a .keras archive: it begins with {head.hex(' ')}",
-        _WANTED,
-    )
+    if is_graph(path):
+        return "frozen-graph"
+    raise refuse_file(path, _WANTED)
 
 
 def _check_hdf5(path: Path) -> None:
@@ -92,6 +102,8 @@ def _check_zip(path: Path) -> None:
             "was the download or copy interrupted?",
         ) from error
     if missing := {"config.json", "model.weights.h5"} - names:
+        if told := describe_zip(names):
+            raise Unreadable(f"{str(path)!r} is {told[0]}", told[1])
         raise Unreadable(
             f"{str(path)!r} is a zip archive but no .keras model: no {min(missing)}",
             _WANTED,

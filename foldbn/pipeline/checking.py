@@ -9,6 +9,7 @@ from foldbn import export
 from foldbn.errors import Unreadable
 from foldbn.pipeline.judging import Judge
 from foldbn.pipeline.steps import (
+    Choices,
     Clock,
     Notify,
     PathLike,
@@ -27,16 +28,21 @@ def inspect(  # noqa: PLR0913 - every option of the command
     signature: str | None = None,
     custom_objects: PathLike | None = None,
     unsafe: bool = False,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
     require_fold: bool = False,
     notify: Notify = silent,
 ) -> Inspection:
     """Say what would be folded in a model and why not; write nothing.
 
     Args:
-        model: an .h5 or .keras file or a SavedModel directory, recognised by content.
+        model: an .h5 or .keras file, a SavedModel directory or a frozen graph (.pb), recognised by
+            content.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
         unsafe: run the Python code that Lambda layers of a Keras file hold.
+        inputs: of a frozen graph, the names of the tensors that are fed.
+        outputs: of a frozen graph, the names of the tensors that are wanted.
         require_fold: raise if an affine layer would be kept.
         notify: called with ``("phase", name)`` as each phase begins.
 
@@ -47,7 +53,8 @@ def inspect(  # noqa: PLR0913 - every option of the command
         BadWeights: a weight is NaN or infinite.
         NotFolded: `require_fold` is not met.
     """
-    folded = load_and_fold(Path(model), signature, custom_objects, Clock(notify), unsafe=unsafe)
+    choices = Choices(signature, custom_objects, unsafe, inputs, outputs)
+    folded = load_and_fold(Path(model), choices, Clock(notify))
     if require_fold:
         require_folded(folded.decisions)
     decisions = folded.decisions
@@ -61,6 +68,8 @@ def verify(  # noqa: PLR0913 - every option of the command
     signature: str | None = None,
     custom_objects: PathLike | None = None,
     unsafe: bool = False,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
     samples: PathLike | None = None,
     seed: int = 0,
     notify: Notify = silent,
@@ -68,11 +77,14 @@ def verify(  # noqa: PLR0913 - every option of the command
     """Say whether exported files, by whatever tool, still compute the original model.
 
     Args:
-        original: an .h5 or .keras file or a SavedModel directory, recognised by content.
+        original: an .h5 or .keras file, a SavedModel directory or a frozen graph (.pb),
+            recognised by content.
         exported: .onnx and .tflite files and SavedModel directories.
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
         unsafe: run the Python code that Lambda layers of a Keras file hold.
+        inputs: of a frozen graph, the names of the tensors that are fed.
+        outputs: of a frozen graph, the names of the tensors that are wanted.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
         seed: of the generated inputs.
         notify: called with ``("phase", name)`` as each phase begins.
@@ -88,7 +100,8 @@ def verify(  # noqa: PLR0913 - every option of the command
     contents = [(Path(path), _read(Path(path))) for path in exported]
     clock = Clock(notify)
     with clock.phase("load"):
-        loaded = load(Path(original), signature, custom_objects, unsafe=unsafe)
+        choices = Choices(signature, custom_objects, unsafe, inputs, outputs)
+        loaded = load(Path(original), choices)
     with clock.phase("verify"):
         sets = samples_for(loaded.original, samples, seed)
         judge = Judge(loaded, sets)

@@ -11,6 +11,7 @@ from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, plan_targets
 from foldbn.pipeline.proving import load_and_prove, prove_others
 from foldbn.pipeline.steps import (
+    Choices,
     Clock,
     Notify,
     PathLike,
@@ -38,6 +39,8 @@ def convert(  # noqa: PLR0913 - every option of the command
     signature: str | None = None,
     custom_objects: PathLike | None = None,
     unsafe: bool = False,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
     samples: PathLike | None = None,
     seed: int = 0,
     bench: bool = True,
@@ -53,7 +56,8 @@ def convert(  # noqa: PLR0913 - every option of the command
     Files get their final names only after everything has passed.
 
     Args:
-        model: an .h5 or .keras file or a SavedModel directory, recognised by content.
+        model: an .h5 or .keras file, a SavedModel directory or a frozen graph (.pb), recognised by
+            content.
         output_dir: where the artefacts go; default beside the model.
         to: which formats to write. A SavedModel is a directory of all the signatures that
             foldbn can fold; it is verified and not timed.
@@ -63,6 +67,8 @@ def convert(  # noqa: PLR0913 - every option of the command
         signature: of a SavedModel; default ``serving_default``, or the only one.
         custom_objects: a Python file that defines a Keras file's own layers; it is run.
         unsafe: run the Python code that Lambda layers of a Keras file hold.
+        inputs: of a frozen graph, the names of the tensors that are fed.
+        outputs: of a frozen graph, the names of the tensors that are wanted.
         samples: an .npy or .npz file with inputs to verify on, besides the generated ones.
         seed: of the generated inputs.
         bench: time the original's export against the folded one's.
@@ -93,9 +99,7 @@ def convert(  # noqa: PLR0913 - every option of the command
     proven = load_and_prove(
         source,
         clock,
-        signature=signature,
-        custom_objects=custom_objects,
-        unsafe=unsafe,
+        Choices(signature, custom_objects, unsafe, inputs, outputs),
         samples=samples,
         seed=seed,
         require_fold=require_fold,

@@ -11,6 +11,7 @@ from foldbn.frontends import safety, saved_model
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.pipeline.judging import in_single_precision
 from foldbn.pipeline.steps import (
+    Choices,
     Clock,
     PathLike,
     load_and_fold,
@@ -42,10 +43,8 @@ class Proven:
 def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
     path: Path,
     clock: Clock,
+    choices: Choices,
     *,
-    signature: str | None,
-    custom_objects: PathLike | None,
-    unsafe: bool,
     samples: PathLike | None,
     seed: int,
     require_fold: bool,
@@ -58,7 +57,7 @@ def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
         NotFolded: `require_fold` is not met.
         VerificationFailed: the two differ by more than float64 rounding.
     """
-    folded = load_and_fold(path, signature, custom_objects, clock, unsafe=unsafe)
+    folded = load_and_fold(path, choices, clock)
     if require_fold:
         require_folded(folded.decisions)
     loaded = folded.loaded
@@ -101,9 +100,7 @@ def prove_others(
             other = load_and_prove(
                 path,
                 clock,
-                signature=name,
-                custom_objects=None,
-                unsafe=False,
+                Choices(signature=name),
                 samples=None,
                 seed=seed,
                 require_fold=require_fold,

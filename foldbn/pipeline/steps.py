@@ -13,6 +13,7 @@ from foldbn.errors import NotFolded, TooSlow, VerificationFailed
 from foldbn.folding import fold
 from foldbn.frontends import loading, reader, writer
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.graph_file import Ports
 from foldbn.frontends.loading import LoadedModel
 from foldbn.results import ArtifactVerification, BenchmarkRow, Decision
 
@@ -50,25 +51,41 @@ class Folded:
     model: FrozenModel
 
 
-def load(
-    path: Path, signature: str | None, custom_objects: PathLike | None, *, unsafe: bool
-) -> LoadedModel:
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of how a model is to be loaded; `load` of the frontends explains each.
+
+    Attributes:
+        signature: of a SavedModel.
+        custom_objects: a Python file of the user's.
+        unsafe: whether stored code may run.
+        inputs: of a frozen graph.
+        outputs: of a frozen graph.
+    """
+
+    signature: str | None = None
+    custom_objects: PathLike | None = None
+    unsafe: bool = False
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+
+
+def load(path: Path, choices: Choices) -> LoadedModel:
     """Load a model."""
-    own = None if custom_objects is None else Path(custom_objects)
-    return loading.load(path, signature, own, unsafe=unsafe)
+    own = choices.custom_objects
+    return loading.load(
+        path,
+        choices.signature,
+        None if own is None else Path(own),
+        unsafe=choices.unsafe,
+        ports=Ports(tuple(choices.inputs), tuple(choices.outputs)),
+    )
 
 
-def load_and_fold(
-    path: Path,
-    signature: str | None,
-    custom_objects: PathLike | None,
-    clock: Clock,
-    *,
-    unsafe: bool,
-) -> Folded:
+def load_and_fold(path: Path, choices: Choices, clock: Clock) -> Folded:
     """Load a model and fold it."""
     with clock.phase("load"):
-        loaded = load(path, signature, custom_objects, unsafe=unsafe)
+        loaded = load(path, choices)
     with clock.phase("fold"):
         reading = reader.read(loaded.simplified, loaded.shapes)
         folding = fold(reading.graph)

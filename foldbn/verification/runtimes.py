@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
-from foldbn.frontends import safety
+from foldbn.frontends import safety, saved_model
 from foldbn.frontends.frozen import FLOATS
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
+from foldbn.verification.reference import Evaluator
 
 Run = Callable[[Samples], Outputs]
 
@@ -166,18 +167,17 @@ def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
 def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
     import tensorflow as tf
 
-    safety.read_checked(path)
-    try:
-        with tf.device("/CPU:0"):
-            loaded = tf.saved_model.load(str(path))
-    except Exception as error:  # TensorFlow raises whatever a file makes it stumble over
-        text = " ".join(str(error).split())
-        raise RuntimeFailed(f"TensorFlow cannot load {name!r}: {text[:300]}") from error
-    there = sorted(loaded.signatures)
+    proto = safety.read_checked(path)
+    there = saved_model.signatures_of(proto)
     if signature not in there and len(there) != 1:
         listed = ", ".join(there) or "none"
         raise RuntimeFailed(f"{name!r} has no signature {signature!r}; it has {listed}")
     chosen = signature if signature in there else there[0]
+    try:
+        with tf.device("/CPU:0"):
+            loaded = tf.saved_model.load(str(path))
+    except Exception:  # noqa: BLE001 - the objects of an old Keras; the graph may be sound
+        return _load_graph(path, proto, chosen)
     function = loaded.signatures[chosen]
     # What clients call the inputs; the Python names are changed where Python asks for it.
     names = list(function._arg_keywords)  # noqa: SLF001 - there is no public way to ask
@@ -192,3 +192,11 @@ def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
         return {key: tensor.numpy() for key, tensor in found.items()}
 
     return Artifact("savedmodel", inputs, sorted(function.structured_outputs), batch, run)
+
+
+def _load_graph(path: Path, proto: Any, signature: str) -> Artifact:
+    """Load a SavedModel as servers do: its graph and its variables, without its objects."""
+    model = saved_model.load(path, proto, signature)
+    inputs = {port.name: port.dtype for port in model.inputs}
+    outputs = [port.name for port in model.outputs]
+    return Artifact("savedmodel", inputs, outputs, model.batch_size, Evaluator(model))

@@ -82,7 +82,7 @@ def _input_types(node: Any) -> list[Any]:
 def _node_def(stored: Any) -> Any:
     """Read a NodeDef stored as a JSON object, as JSON text, or as serialized bytes in a string."""
     import tensorflow as tf
-    from google.protobuf import (  # type: ignore[import-untyped]
+    from google.protobuf import (
         json_format,
         message,
     )
