@@ -48,6 +48,7 @@ class Reference:
             inputs are up to two float32 units off: how much it amplifies any rounding.
         depth: how many matrix products and convolutions the graph has.
         bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
+        probabilities: outputs of a softmax, whose units are those of their logarithms.
         unit: the unit in the last place of 1 of the yardstick's precision.
     """
 
@@ -58,6 +59,7 @@ class Reference:
     jitter: Outputs
     depth: int
     bounded: frozenset[str]
+    probabilities: frozenset[str]
     unit: float
 
 
@@ -144,7 +146,8 @@ def make_references(
                     own=_only(good, native),
                     jitter=_only(good, jitter),
                     depth=_depth(original),
-                    bounded=_bounded(original),
+                    bounded=_computed_by(original, "Sigmoid", "Tanh", "Erf"),
+                    probabilities=_computed_by(original, "Softmax"),
                     unit=yardstick.unit,
                 )
             )
@@ -213,15 +216,15 @@ def _check_independence(exact: Outputs, alone: Outputs) -> None:
             )
 
 
-def _bounded(model: FrozenModel) -> frozenset[str]:
-    """Return the outputs that an activation of range one computes."""
+def _computed_by(model: FrozenModel, *kinds: str) -> frozenset[str]:
+    """Return the outputs that one of these kinds of node computes."""
     nodes = {node.name: node for node in model.graph_def.node}
     names = set()
     for port in model.outputs:
         node = nodes[port.node]
         while node.op in ("Identity", "Reshape"):
             node = nodes[node_of(node.input[0])]
-        if node.op in ("Sigmoid", "Tanh", "Erf"):
+        if node.op in kinds:
             names.add(port.name)
     return frozenset(names)
 

@@ -147,7 +147,8 @@ def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: 
     """Return how much of its allowance the worst channel of the last axis uses.
 
     Each channel has its own scale, so that a great one does not hide a small one. A channel
-    has few numbers, so it may be four times as far off as a whole output.
+    has few numbers, so it may be four times as far off as a whole output. A probability p is
+    off by as much of itself as its logit is off in all, and that is at least ``|log p|`` in size.
     """
     truth = reference.exact[name].astype(np.float64)
 
@@ -156,7 +157,10 @@ def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: 
         return np.asarray(np.sqrt(np.square(wide).mean(axis=0)))
 
     own = np.maximum(rms(truth - reference.single[name]), rms(reference.jitter[name]))
-    scale = np.ones(()) if name in reference.bounded else rms(truth)
+    weight = np.ones(())
+    if name in reference.probabilities:
+        weight = np.maximum(1, -np.log(np.maximum(truth, _TINY)))
+    scale = np.ones(()) if name in reference.bounded else rms(weight * truth)
     allowed = 4 * FACTOR * (own + units * scale) + _TINY
     return float((rms(truth - found) / allowed).max())
 
