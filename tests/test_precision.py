@@ -438,9 +438,10 @@ def test_pooling_of_volumes_in_half_precision(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_30_mixed_precision_of_another_version(foreign_models, tmp_path, suffix):
+@pytest.mark.parametrize("writer", ["k33_tf216", "tf215", "tf210", "tf24"])
+def test_30_mixed_precision_of_another_version(foreign_models, tmp_path, writer, suffix):
     """A mixed model that another Keras wrote gives what that gave, as float16 allows."""
-    stem = foreign_models / "legacy" / "k33_tf216" / "l_mixed_precision"
+    stem = foreign_models / "legacy" / writer / "l_mixed_precision"
     result = foldbn.convert(stem.with_suffix(suffix), output_dir=tmp_path, bench=False)
     assert result.source.precision == "mixed_float16"
     assert result.summary.folded == result.summary.affine_layers == 1

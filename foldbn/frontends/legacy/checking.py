@@ -19,6 +19,8 @@ from foldbn.frontends.legacy.values import plain
 _LENGTHS = {0: (1,), 1: (128, 16, 1000), 2: (128, 32, 320)}
 _MANY = (32, 64, 16)
 
+_NO_KERNEL = "Could not find device for node"  # as TensorFlow says it
+
 Shape = tuple[int | None, ...]
 
 
@@ -54,6 +56,8 @@ def check_loaded(model: Any, config: Any, source: str, originals: dict[str, str]
                 "give foldbn a SavedModel of the model",
             )
     shapes = _called(model, source)
+    if shapes is None:
+        return
     if len(shapes) != len(outputs) or not all(
         _fits(shape, symbolic) for shape, (_, symbolic) in zip(shapes, outputs, strict=True)
     ):
@@ -112,8 +116,12 @@ def _fits(shape: tuple[int, ...], symbolic: Shape) -> bool:
     )
 
 
-def _called(model: Any, source: str) -> list[tuple[int, ...]]:
-    """Return the shapes of the outputs for a small batch of zeros."""
+def _called(model: Any, source: str) -> list[tuple[int, ...]] | None:
+    """Return the shapes of the outputs for a small batch of zeros.
+
+    Returns:
+        None where TensorFlow lacks a kernel, of half precision on the CPU say.
+    """
     import keras
 
     unknown = max(sum(length is None for length in x.shape[1:]) for x in model.inputs)
@@ -128,6 +136,8 @@ def _called(model: Any, source: str) -> list[tuple[int, ...]]:
             continue
         return [tuple(int(each) for each in x.shape) for x in keras.tree.flatten(outputs)]
     text = " ".join(str(failure).split())
+    if _NO_KERNEL in text:
+        return None
     raise Unsupported(
         f"{source!r} loads, and cannot be called: {text[:300]}",
         "give foldbn a SavedModel of the model",

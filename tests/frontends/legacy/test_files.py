@@ -67,11 +67,10 @@ def test_stored_code_is_refused(path):
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem == HALF], ids=_name)
-def test_mixed_precision_loads_and_is_then_refused(path):
-    """The file is read right, up to float16; that foldbn takes float32 only is said later."""
+def test_mixed_precision(path):
+    """The file gives what its writer got, up to float16, and foldbn says what it computes in."""
     _check(path, tolerance=2e-3)
-    with pytest.raises(Unsupported, match="float16"):
-        foldbn.inspect(path)
+    assert foldbn.inspect(path).source.precision == "mixed_float16"
 
 
 REAL = sorted(p for p in FOREIGN.glob("real/*") if p.suffix in (".h5", ".hdf5", ".keras"))
