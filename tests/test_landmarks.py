@@ -46,3 +46,10 @@ def test_wrong_fold_is_found_where_the_output_hides_it(saturated):
     assert verification.check_algebra(saturated.references(), wrong).max_rel <= 1e-9
     with pytest.raises(VerificationFailed, match="differs in float64 at"):
         verification.prove(saturated.loaded.original, wrong, _sets(saturated))
+
+
+def test_one_number_is_compared():
+    """A tensor of no axes, like the sum that a conditional asks for, is a landmark as well."""
+    gap = verification.metrics.distance(np.asarray(2.0), np.asarray(2.5))
+    assert (gap.max_abs, gap.max_rel, gap.worst_index) == (0.5, 0.25, ())
+    assert verification.metrics.distance(np.asarray(2.0), np.asarray(np.nan)).max_abs == np.inf

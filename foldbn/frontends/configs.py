@@ -28,6 +28,8 @@ _OF_CLASSES = _OF_FUNCTIONS | {
     *("dtype_policies", "engine", "layers", "mixed_precision", "models", "optimizers"),
     *("premade", "quantizers", "random"),
 }
+# The layers of keras.applications; its functions load weights.
+_OF_APPLICATIONS = ("CustomScaleLayer", "LayerScale", "StochasticDepth")
 _OUTSIDE = ("load", "save", "get_file", "from_directory", "from_json", "from_yaml", "from_config")
 _RUNS_CODE = {
     "TFSMLayer": "another SavedModel by its path",
@@ -122,6 +124,7 @@ def _check_module(
         return  # the file names it alone: only Keras's own layers are looked up so
     root, *rest = module.split(".")
     known = called in own or (is_function and listed_function(called, module) is not None)
+    known |= "applications" in rest and not is_function and called in _OF_APPLICATIONS
     if root not in _ROOTS or (root == "builtins" and is_function):
         if not known:
             raise Unsupported(

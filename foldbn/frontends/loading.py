@@ -9,6 +9,7 @@ from foldbn.errors import UsageError
 from foldbn.frontends import graph_file, keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.gradients import drop_gradients
 from foldbn.frontends.graph_file import NO_PORTS, Ports
 from foldbn.frontends.normalizations import part_normalizations
 from foldbn.frontends.precisions import Precision, precision_of
@@ -84,6 +85,7 @@ def simplify(source: Source, original: FrozenModel) -> LoadedModel:
     """Fold what is constant in `original`, in float32, and settle its shapes."""
     single, precision = in_float32(original), precision_of(original)
     source = replace(source, precision=precision.name)
-    folded = part_normalizations(lead_with_batch(fold_constants(single)))
+    plain = drop_gradients(fold_constants(single))
+    folded = part_normalizations(lead_with_batch(plain))
     settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
     return LoadedModel(source, original, single, precision, settled, find_shapes(settled))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, NamedTuple
 
 from foldbn.frontends.frozen import GraphDef, NodeDef, empty_like, node_of, tensor_name
@@ -171,7 +172,10 @@ def _function(
         found = [counted, most, *found, *arguments[len(found) :]]
     arguments = [counter, most, *arguments]
     function = graph_to_function_def(graph, graph.get_operations(), arguments, found)
-    function.signature.name = f"{loop.name.replace('/', '_')}_{suffix}"
+    # TensorFlow keeps one table of functions for a whole process: the name tells the content.
+    content = function.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    function.signature.name = f"{loop.name.replace('/', '_')}_{suffix}_{digest}"
     return function, after, _elements(graph, len(loop.merges))
 
 

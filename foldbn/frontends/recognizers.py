@@ -30,11 +30,6 @@ def _relu(node: NodeDef, context: Context) -> Recognized:
     return ops.relu(names.get(node.op, "ReLU")), context.data(node)
 
 
-def _first_of(node: NodeDef, _: Context) -> Recognized:
-    """Read IdentityN, which wraps a custom gradient, where only its first output is read."""
-    return ops.identity(node.op), (tensor_name(node.input[0]),)
-
-
 def _shape_of(node: NodeDef, context: Context) -> Recognized:
     return ops.ShapeOf(), context.data(node)
 
@@ -253,7 +248,6 @@ RECOGNIZERS: dict[str, Recognizer] = {
     **SELECTING,
     **dict.fromkeys(WALLS, wall),
     "GatherV2": _embedding,
-    "IdentityN": _first_of,
     "Einsum": _einsum,
     "Pack": _stack,
     "Reshape": _reshape,

@@ -28,6 +28,7 @@ from foldbn.frontends.frozen import (
     store,
     tensor_name,
 )
+from foldbn.frontends.pivots import nodes_in_branches
 from foldbn.frontends.reader import Reading
 from foldbn.frontends.recognizers import LINEAR, MATRIX
 from foldbn.frontends.recurrence import find_projection, with_bias
@@ -68,6 +69,7 @@ class _Writer:
         self._context = Context(model, {})
         self.values = dict(model.values)
         self.landmarks: dict[str, str] = {}
+        self._hidden = nodes_in_branches(model.graph_def)
         self._shared: dict[Any, str] = {}
         self._moved: dict[str, str] = {}  # a tensor of the graph -> where it is now
         self._names = {node.name for node in model.graph_def.node}
@@ -91,7 +93,8 @@ class _Writer:
         sources = {old: self._moved.get(new, new) for old, new in renamed.items()}
         copies = [self._copy(member, sources) for member in cluster]
         if isinstance(node.op, ops.Opaque) and node.op is before.op:
-            self.landmarks.update(sources)
+            shown = {old: new for old, new in sources.items() if node_of(old) not in self._hidden}
+            self.landmarks.update(shown)
         match node.op:
             case op if op is before.op:
                 self.graph_def.node.extend(copies)

@@ -48,7 +48,7 @@ def distance(reference: NDArray[Any], other: NDArray[Any]) -> Distance:
         raise ValueError(f"cannot compare {reference.shape} with {other.shape}")
     exact = reference.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        gap = np.abs(exact - other.astype(np.float64))
+        gap = np.asarray(np.abs(exact - other.astype(np.float64)))  # one number stays an array
     gap[~np.isfinite(gap)] = np.inf
     worst = np.unravel_index(int(gap.argmax()), gap.shape)
     scale_max = float(np.abs(exact).max())

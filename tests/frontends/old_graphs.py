@@ -90,7 +90,7 @@ def _draw(name: str, shape: list[int]) -> np.ndarray:
     return rng.normal(size=shape)
 
 
-def _norm(v1: Any, get: Any, x: Any, training: Any, name: str) -> Any:
+def norm(v1: Any, get: Any, x: Any, training: Any, name: str) -> Any:
     """Normalize as tf.layers did: both ways, and a conditional that chooses the statistics."""
     import tensorflow as tf
 
@@ -135,7 +135,7 @@ def _dense(v1: Any, get: Any) -> Any:
     """A bare placeholder says whether it is training, and is no input of the signature."""
     x = v1.placeholder("float32", [None, 5], name="features")
     phase = v1.placeholder("bool", [], name="keras_learning_phase")
-    y = _norm(v1, get, _matmul(x, get("dense/kernel", [5, 6])), phase, "bn")
+    y = norm(v1, get, _matmul(x, get("dense/kernel", [5, 6])), phase, "bn")
     y = v1.cond(phase, lambda: v1.nn.dropout(y, rate=0.5), lambda: y)
     return {"features": x}, {"scores": _matmul(y, get("fc/kernel", [6, 2]))}, {phase: False}
 
@@ -146,7 +146,7 @@ def _conv(v1: Any, get: Any) -> Any:
     y = v1.nn.conv2d(x, get("conv/kernel", [3, 3, 3, 4]), [1, 1, 1, 1], "SAME")
     y = v1.nn.relu(_fused(v1, get, y, phase, "first"))
     y = v1.nn.conv2d(y, get("conv_2/kernel", [3, 3, 4, 4]), [1, 2, 2, 1], "VALID")
-    y = v1.reshape(_norm(v1, get, y, phase, "second"), [-1, 36])
+    y = v1.reshape(norm(v1, get, y, phase, "second"), [-1, 36])
     return {"images": x}, {"scores": _matmul(y, get("fc/kernel", [36, 2]))}, {}
 
 
@@ -155,7 +155,7 @@ def _keep_probability(v1: Any, get: Any) -> Any:
     x = v1.placeholder("float32", [None, 5], name="x")
     keep = v1.placeholder_with_default(1.0, [], name="keep_prob")
     no = v1.placeholder_with_default(False, [], name="phase")  # noqa: FBT003 - the value
-    y = _norm(v1, get, _matmul(x, get("dense/kernel", [5, 6])), no, "bn")
+    y = norm(v1, get, _matmul(x, get("dense/kernel", [5, 6])), no, "bn")
     y = v1.nn.dropout(y, rate=1 - keep)
     return {"x": x}, {"y": _matmul(y, get("fc/kernel", [6, 2]))}, {}
 
@@ -165,7 +165,7 @@ def _old_dropout(v1: Any, get: Any) -> Any:
     x = v1.placeholder("float32", [None, 5], name="x")
     keep = v1.placeholder_with_default(1.0, [], name="keep_prob")
     no = v1.placeholder_with_default(False, [], name="phase")  # noqa: FBT003 - the value
-    y = _norm(v1, get, _matmul(x, get("dense/kernel", [5, 6])), no, "bn")
+    y = norm(v1, get, _matmul(x, get("dense/kernel", [5, 6])), no, "bn")
     y = v1.div(y, keep) * v1.floor(keep + v1.random_uniform(v1.shape(y)))
     return {"x": x}, {"y": _matmul(y, get("fc/kernel", [6, 2]))}, {}
 
@@ -188,14 +188,14 @@ def _pieces(v1: Any, get: Any) -> Any:
     }
     kernel = v1.convert_to_tensor(get("dense/kernel", [6, 4], **options))
     no = v1.constant(False)  # noqa: FBT003 - the value
-    return {"x": x}, {"y": _norm(v1, get, _matmul(x, kernel), no, "bn")}, {}
+    return {"x": x}, {"y": norm(v1, get, _matmul(x, kernel), no, "bn")}, {}
 
 
 def _embedding(v1: Any, get: Any) -> Any:
     x = v1.placeholder("int32", [None, 6], name="words")
     rows = v1.nn.embedding_lookup(get("table", [10, 4]), x)
     no = v1.constant(False)  # noqa: FBT003 - the value
-    return {"words": x}, {"y": v1.reduce_sum(_norm(v1, get, rows, no, "bn"), 1)}, {}
+    return {"words": x}, {"y": v1.reduce_sum(norm(v1, get, rows, no, "bn"), 1)}, {}
 
 
 def _fed_inside(v1: Any, get: Any) -> Any:
@@ -203,7 +203,7 @@ def _fed_inside(v1: Any, get: Any) -> Any:
     raw = v1.placeholder("string", [None], name="raw")
     x = v1.identity(v1.reshape(v1.decode_raw(raw, "float32"), [-1, 5]), name="decoded")
     no = v1.constant(False)  # noqa: FBT003 - the value
-    return {"x": x}, {"y": _norm(v1, get, _matmul(x, get("w", [5, 3])), no, "bn")}, {}
+    return {"x": x}, {"y": norm(v1, get, _matmul(x, get("w", [5, 3])), no, "bn")}, {}
 
 
 def _loop(v1: Any, get: Any) -> Any:
@@ -215,7 +215,7 @@ def _loop(v1: Any, get: Any) -> Any:
 
     _, y = v1.while_loop(lambda i, _: i < 3, step, (0, x))
     no = v1.constant(False)  # noqa: FBT003 - the value
-    y = _norm(v1, get, _matmul(y, get("dense/kernel", [5, 4])), no, "bn")
+    y = norm(v1, get, _matmul(y, get("dense/kernel", [5, 4])), no, "bn")
     return {"x": x}, {"y": y}, {}
 
 
@@ -234,7 +234,7 @@ def _nested(v1: Any, get: Any) -> Any:
 
     _, y = v1.while_loop(lambda i, _: i < 3, outer, (0, x))
     no = v1.constant(False)  # noqa: FBT003 - the value
-    y = _norm(v1, get, _matmul(y, get("dense/kernel", [5, 4])), no, "bn")
+    y = norm(v1, get, _matmul(y, get("dense/kernel", [5, 4])), no, "bn")
     return {"x": x}, {"y": y}, {}
 
 
@@ -255,7 +255,7 @@ def _recurrent(v1: Any, get: Any) -> Any:
     steps.set_shape([None, 6, 4])
     last.set_shape([None, 4])
     no = v1.constant(False)  # noqa: FBT003 - the value
-    y = _norm(v1, get, _matmul(last, get("dense/kernel", [4, 3])), no, "bn")
+    y = norm(v1, get, _matmul(last, get("dense/kernel", [4, 3])), no, "bn")
     return {"x": x}, {"y": y, "steps": steps}, {}
 
 

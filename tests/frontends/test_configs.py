@@ -185,3 +185,12 @@ def test_a_configuration_beyond_reason(tmp_path):
         file.attrs.create("model_config", text)
     with pytest.raises(Unsafe, match=r"configuration .* has 33,"):
         configs.read_config(path, "keras-h5")
+
+
+@pytest.mark.parametrize("kind", ["CustomScaleLayer", "LayerScale", "StochasticDepth"])
+def test_layers_of_the_applications(kind):
+    """Networks of keras.applications have layers of their own; what loads weights is none."""
+    module = "keras.src.applications.convnext"
+    check_config(model({**layer(kind), "module": module}), "model.keras")
+    with pytest.raises(Unsafe, match="reaches outside"):
+        check_config(model({**layer("ConvNeXtTiny"), "module": module}), "model.keras")

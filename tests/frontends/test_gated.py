@@ -74,3 +74,17 @@ def test_gate_of_another_tensor_is_none():
     z = keras.layers.Conv2D(4, 3, activation="sigmoid")(x)
     journey = journeys.of_keras(keras.Model(x, y * z))
     assert any(isinstance(node.op, ops.Multiply) for node in journey.reading.graph)
+
+
+def test_argument_of_a_custom_gradient_may_go():
+    """A normalization before SiLU folds, though the gradient's wrapper names what it gave."""
+    import keras
+
+    x = keras.Input((6, 6, 3))
+    y = keras.layers.Conv2D(4, 3, name="before")(x)
+    y = keras.layers.BatchNormalization(name="bn")(y)
+    y = keras.layers.Conv2D(2, 3, name="after")(keras.layers.Activation("silu")(y))
+    journey = journeys.of_keras(randomise(keras.Model(x, y)))
+    assert journey.told == "bn folded backward into before"
+    assert journey.max_rel() <= 1e-9
+    assert "IdentityN" not in {node.op for node in journey.model.graph_def.node}

@@ -48,10 +48,10 @@ def test_in_float64(tmp_path):
 
 
 def test_converted(tmp_path):
-    """A recurrent network of TensorFlow 1 goes to ONNX, its normalization folded."""
+    """A recurrent network of TensorFlow 1 goes to both formats, its normalization folded."""
     saved = save(GRAPHS["recurrent"], tmp_path / "m")
-    result = foldbn.convert(saved.path, output_dir=tmp_path, to=("onnx",), bench=False)
-    assert result.artifacts[0].verification.passed
+    result = foldbn.convert(saved.path, output_dir=tmp_path, bench=False)
+    assert [artifact.verification.passed for artifact in result.artifacts] == [True, True]
     assert result.summary.folded == 1
 
 
@@ -72,8 +72,20 @@ def test_shape_that_grows(tmp_path):
 
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     saved, loaded = _load(build, {"x": x}, tmp_path)
+    (loop,) = (node for node in loaded.original.graph_def.node if node.op == "While")
+    shapes = [[d.size for d in shape.dim] for shape in loop.attr["output_shapes"].list.shape]
+    assert [-1, -1] in shapes
+    assert [-1, 3] not in shapes
     found = Evaluator(loaded.original)({"x": x})["y"]
     np.testing.assert_array_equal(found, saved.outputs["y"])
+
+
+def test_loops_of_one_name(tmp_path):
+    """Loops of two models that are called the same go through one process."""
+    for name in ("loop", "nested"):
+        saved = save(GRAPHS[name], tmp_path / name)
+        options = {"output_dir": tmp_path / "out", "to": ("savedmodel",), "bench": False}
+        assert foldbn.convert(saved.path, **options).artifacts[0].verification.passed
 
 
 def test_two_loops_share_nothing(tmp_path):

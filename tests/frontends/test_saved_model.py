@@ -14,11 +14,10 @@ from foldbn.frontends import loading
 from foldbn.verification.reference import Evaluator
 from tests import journeys
 from tests.conftest import FOREIGN
-from tests.frontends.old_graphs import GRAPHS, OldGraph, Saved, save
+from tests.frontends.old_graphs import GRAPHS, OldGraph, Saved, norm, save
 
 LEGACY = sorted(path.relative_to(FOREIGN) for path in FOREIGN.glob("legacy/*/*.savedmodel"))
 REAL = sorted(path.relative_to(FOREIGN) for path in FOREIGN.glob("real/*savedmodel"))
-NOT_BATCH_NORMALIZATION = {"tf24": 0, "tf215": 0, "k33_tf216": 0}
 
 
 def _close(found: np.ndarray, wanted: np.ndarray) -> None:
@@ -106,6 +105,26 @@ def test_branches_are_gone(tmp_path):
     saved = save(GRAPHS["conv"], tmp_path / "old")
     loaded = loading.load(saved.path)
     assert not {n.op for n in loaded.simplified.graph_def.node} & {"Switch", "Merge", "Mean"}
+
+
+def test_condition_on_data(tmp_path):
+    """A conditional of TensorFlow 1 on each sample's data stays, and the model is converted."""
+
+    def build(v1: Any, get: Any) -> Any:
+        x = v1.placeholder("float32", [1, 3], name="x")
+        asked = v1.reduce_sum(x) > 0
+        y = v1.cond(asked, lambda: v1.matmul(x, get("w", [3, 3])), lambda: x * v1.constant(2.0))
+        no = v1.constant(False)  # noqa: FBT003 - the value
+        return {"x": x}, {"y": norm(v1, get, v1.matmul(y, get("k", [3, 4])), no, "bn")}, {}
+
+    x = np.asarray([[1, -2, 3]], np.float32)
+    saved = save(OldGraph(build, {"x": x}, ()), tmp_path / "m")
+    for sign in (1, -1):
+        found = Evaluator(loading.load(saved.path).original)({"x": sign * x})["y"]
+        assert sign < 0 or np.allclose(found, saved.outputs["y"], rtol=1e-5, atol=1e-5)
+    result = foldbn.convert(saved.path, output_dir=tmp_path, to=("savedmodel",), bench=False)
+    assert result.artifacts[0].verification.passed
+    assert result.summary.folded == 1
 
 
 def test_several_graphs(tmp_path):

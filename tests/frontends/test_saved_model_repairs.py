@@ -103,7 +103,9 @@ def _stale(path: Path) -> None:
     for node in graph_def.node:
         node.device = "/job:ps/task:3/device:GPU:7"
         if node.op == "MatMul":
-            node.attr["_output_shapes"].list.shape.add().dim.add(size=17)
+            noted = node.attr["_output_shapes"].list
+            del noted.shape[:]
+            noted.shape.add().dim.add(size=17)
     file.write_bytes(proto.SerializeToString())
 
 
