@@ -118,10 +118,28 @@ class WriteFailed(FoldbnError):
     id, exit_code = "FBN044", 4
 
 
+class ReportLost(WriteFailed):
+    """The work is done, and its report cannot be written to standard output."""
+
+    id = "FBN048"
+
+
 class WorkerDied(FoldbnError):
     """The process that does the heavy work ended before its answer."""
 
     id, exit_code = "FBN045", 4
+
+
+class OutOfMemory(WorkerDied):
+    """The process that does the heavy work needed more memory than it may take."""
+
+    id = "FBN046"
+
+
+class TimedOut(WorkerDied):
+    """The process that does the heavy work took more time than it may take."""
+
+    id = "FBN047"
 
 
 class NotFolded(FoldbnError):

@@ -11,14 +11,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from foldbn.pipeline.steps import Clock, load_and_fold, silent
+from foldbn.pipeline.steps import Choices, Clock, load_and_fold, silent
 from foldbn.results import Summary
 
 
 def main() -> None:
     """Print one JSON document."""
     clock = Clock(silent)
-    folded = load_and_fold(Path(sys.argv[1]), None, None, clock)
+    folded = load_and_fold(Path(sys.argv[1]), Choices(), clock)
     summary = asdict(Summary.of(folded.decisions))
     print(json.dumps({"summary": summary, "timings_s": clock.seconds}))
 

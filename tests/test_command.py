@@ -1,15 +1,11 @@
-"""The real command in a process of its own: streams, exit codes, and how it ends when killed."""
+"""The real command in a process of its own: streams, documents, options and exit codes."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +13,7 @@ import pytest
 
 import foldbn
 from foldbn.cli import main
-
-COMMAND = (sys.executable, "-m", "foldbn")
-PATIENCE = 240
-
-
-def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-        env={**os.environ, **environment},
-    )
-
-
-def parsed(text: str) -> dict[str, Any]:
-    """Return a strict JSON document; NaN and infinity are errors."""
-
-    def refuse(name: str) -> None:
-        pytest.fail(f"{name} is no JSON")
-
-    return json.loads(text, parse_constant=refuse)
+from tests.command import COMMAND, PATIENCE, parsed, run
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +303,7 @@ def test_help(capfd, command):
     code, out, err = call(capfd, command, "--help")
     assert (code, err) == (0, "")
     words = out.replace(",", " ").replace("/", " ").split()
-    assert not set(OPTIONS[command].split()) - set(words)
+    assert not {*OPTIONS[command].split(), "--timeout", "--memory-limit"} - set(words)
 
 
 def test_help_of_the_group(capfd):
@@ -344,6 +317,7 @@ def test_help_of_the_group(capfd):
 LISTING = """
 import sys
 from foldbn.cli import main
+from tests.command import COMMAND, PATIENCE, parsed, run
 try:
     main({arguments!r})
 finally:
@@ -359,115 +333,6 @@ def test_no_framework(arguments):
     modules = set(finished.stderr.split())
     assert "foldbn.cli.main" in modules
     assert not modules & {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "numpy", "h5py"}
-
-
-@contextmanager
-def started(*arguments: Any, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start the command, and end it whatever happens."""
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def wait_for(process: subprocess.Popen[str], phase: str) -> None:
-    """Read stderr up to the line that tells `phase`."""
-    for line in process.stderr:
-        if line.strip() == f"foldbn: {phase}":
-            return
-    pytest.fail(f"the phase {phase!r} was never told")
-
-
-def worker_of(process: subprocess.Popen[str]) -> int:
-    """Return the process id of the command's only child."""
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(child)
-
-
-def assert_gone(worker: int) -> None:
-    """Assert that a process ends within a few seconds."""
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{worker}").exists():
-        assert time.monotonic() < deadline, "the worker still runs"
-        time.sleep(0.05)
-
-
-PHASES = ["loading the model", "exporting"]
-
-
-@pytest.mark.parametrize("phase", PHASES)
-def test_killed_worker(networks, tmp_path, phase):
-    """A worker that is killed is an error with exit 4; nothing it wrote remains."""
-    with started("convert", networks / "cnn_bn_after.h5", "-o", tmp_path / "out") as process:
-        wait_for(process, phase)
-        os.kill(worker_of(process), signal.SIGKILL)
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 4
-    assert out == ""
-    assert "error FBN045" in err
-    assert "SIGKILL" in err
-    assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_signal_while_a_saved_model_is_written(networks, tmp_path):
-    """A SavedModel that is half written goes too, and the old one stays as it was."""
-    old = tmp_path / "cnn_bn_after.savedmodel"
-    old.mkdir()
-    (old / "saved_model.pb").write_bytes(b"old")
-    command = ("convert", networks / "cnn_bn_after.h5", "-o", tmp_path, "--to", "savedmodel")
-    with started(*command, "--overwrite") as process:
-        wait_for(process, "exporting")
-        worker = worker_of(process)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
-    assert process.returncode == 143
-    assert_gone(worker)
-    assert list(tmp_path.iterdir()) == [old]
-    assert [(path.name, path.read_bytes()) for path in old.iterdir()] == [
-        ("saved_model.pb", b"old")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
-)
-@pytest.mark.parametrize("phase", PHASES)
-def test_signal(networks, tmp_path, number, code, phase):
-    """Ctrl-C and SIGTERM end the worker too, and nothing remains."""
-    with started("convert", networks / "cnn_bn_after.h5", "-o", tmp_path / "out") as process:
-        wait_for(process, phase)
-        worker = worker_of(process)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == code
-    assert out == ""
-    assert "Traceback" not in err
-    assert_gone(worker)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_temporary_files_of_a_killed_worker(networks, tmp_path):
-    """What a worker puts into the temporary folder is gone when it is killed at its work."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    model = networks / "cnn_bn_after.h5"
-    with started("inspect", model, TMPDIR=str(temporary)) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not any(temporary.glob("foldbn*")) and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
-    assert process.returncode == 143
-    assert [path.name for path in temporary.iterdir()] == []
 
 
 @pytest.mark.parametrize(

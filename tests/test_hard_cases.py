@@ -265,6 +265,26 @@ def test_11_bad_weights(tmp_path, suffix, weight, value):
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("weight", ["kernel", "bias"])
+@pytest.mark.parametrize("kind", ["Dense", "Conv2D"])
+def test_11_bad_weights_of_other_layers(tmp_path, kind, weight, value):
+    """A layer that is no normalization is named as well, wherever it stands."""
+    import keras
+
+    layers = keras.layers
+    arguments = {"Dense": {"units": 3}, "Conv2D": {"filters": 3, "kernel_size": 2}}[kind]
+    bad = getattr(layers, kind)(**arguments, name="the_bad_one")
+    model = stack((4, 4, 2), layers.BatchNormalization(), layers.Activation("tanh"), bad)
+    weights = np.ones(getattr(bad, weight).shape)
+    weights.flat[-1] = value
+    getattr(bad, weight).assign(weights)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(BadWeights, match="'the_bad_one'") as caught:
+        foldbn.inspect(tmp_path / "model.keras")
+    assert caught.value.exit_code == 3
+
+
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-7, 1e-12])
 def test_11_zero_variance(tmp_path, epsilon):
     """A variance of zero is fine as long as epsilon is not."""
@@ -493,6 +513,32 @@ def test_22_existing_output(networks, tmp_path):
         foldbn.convert(networks / "bn_axis_1.h5", output_dir=tmp_path, bench=False)
     assert caught.value.exit_code == 2
     assert there.read_bytes() == b"precious"
+
+
+def test_22_a_dangling_link_is_there(networks, tmp_path):
+    """A link that leads nowhere is an output that exists; overwriting replaces the link alone."""
+    link = tmp_path / "bn_axis_1.onnx"
+    link.symlink_to(tmp_path / "elsewhere" / "file")
+    options = {"output_dir": tmp_path, "to": ("onnx",), "bench": False}
+    with pytest.raises(OutputExists, match="exists"):
+        foldbn.convert(networks / "bn_axis_1.h5", **options)
+    assert link.is_symlink()
+    foldbn.convert(networks / "bn_axis_1.h5", overwrite=True, **options)
+    assert link.is_file()
+    assert not link.is_symlink()
+    assert [path.name for path in tmp_path.iterdir()] == [link.name]
+
+
+def test_22_a_model_called_original(networks, tmp_path):
+    """No file of foldbn's own takes the place of an artefact, whatever the model is called."""
+    model = tmp_path / "original.h5"
+    shutil.copy(networks / "bn_axis_1.h5", model)
+    result = foldbn.convert(model, to=("onnx",), providers=["cpu"])
+    import onnx
+
+    graph = onnx.load(result.artifacts[0].path).graph
+    assert len(graph.node) == result.artifacts[0].nodes.after < result.artifacts[0].nodes.before
+    assert {path.name for path in tmp_path.iterdir()} == {"original.h5", "original.onnx"}
 
 
 def test_25_provider_that_is_not_there(networks, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
 import stat
 import zipfile
@@ -109,6 +111,39 @@ def test_01_to_03_code_and_files_named_by_a_layer(model_h5, model_zip, suffix, l
     path = {".h5": model_h5, ".keras": model_zip}[suffix]
     reconfigured(path, added(layer))
     refused(path, Unsafe, words)
+
+
+class Watch:
+    """Sees whether a file is opened, by Python or by C++."""
+
+    _OPEN = 0x20  # IN_OPEN of inotify(7)
+
+    def __init__(self, path: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.inotify_init1(os.O_NONBLOCK)
+        assert libc.inotify_add_watch(self._descriptor, os.fsencode(path), self._OPEN) >= 0
+
+    def saw(self) -> bool:
+        """Return whether the file was opened since the last time."""
+        try:
+            return bool(os.read(self._descriptor, 4096))
+        except BlockingIOError:
+            return False
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_03_a_vocabulary_is_not_opened(model_h5, model_zip, tmp_path, suffix, kind):
+    """A vocabulary that lies in a file stays unread."""
+    words = tmp_path / "words.txt"
+    words.write_text("1\n2\n")
+    path = {".h5": model_h5, ".keras": model_zip}[suffix]
+    reconfigured(path, added(serialized(kind, vocabulary=str(words))))
+    watch = Watch(words)
+    refused(path, Unsafe, "vocabulary file")
+    assert not watch.saw()
+    words.read_text()
+    assert watch.saw()
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from foldbn.errors import Unreadable
+from foldbn.frontends.external_data import check_external_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,9 @@ def format_of(path: Path) -> Format:
     is parsed; weights in files beside it are not read.
 
     Raises:
-        Unreadable: the file is missing, is a directory, or is of neither format.
+        Unreadable: the file is missing, is a directory, is of neither format, or its weights lie
+            in files that are missing or short.
+        Unsafe: its weights lie outside its folder.
     """
     try:
         with path.open("rb") as stream:
@@ -31,7 +34,8 @@ def format_of(path: Path) -> Format:
         ) from error
     if head[4:8] == b"TFL3":
         return "tflite"
-    if _is_onnx(path):
+    if (model := _read_onnx(path)) is not None:
+        check_external_data(model, path.parent, str(path))
         return "onnx"
     raise Unreadable(
         f"{path} is neither ONNX nor TFLite",
@@ -39,12 +43,14 @@ def format_of(path: Path) -> Format:
     )
 
 
-def _is_onnx(path: Path) -> bool:
+def _read_onnx(path: Path) -> Any:
+    """Return the file as a protobuf if it is ONNX, otherwise None."""
     import onnx
 
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception:  # noqa: BLE001 - protobuf's DecodeError cannot be reached through onnx
-        return False
+        return None
     # An empty file, and many a short text, parse as a protobuf without any known field.
-    return model.ir_version > 0 and model.HasField("graph") and len(model.opset_import) > 0
+    known = model.ir_version > 0 and model.HasField("graph") and len(model.opset_import) > 0
+    return model if known else None

@@ -26,6 +26,8 @@ def _run(command: str, options: dict[str, Any]) -> Any:
         quiet=options.pop("quiet"),
         verbose=options.pop("verbose"),
         log_file=options.pop("log_file"),
+        memory_limit=options.pop("memory_limit"),
+        timeout=options.pop("timeout"),
     )
     options.pop("debug")
     if "provider" in options:

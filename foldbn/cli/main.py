@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 from foldbn.cli.commands import bench, convert, inspect, verify
-from foldbn.cli.shell import show_error
+from foldbn.cli.shell import show_error, standard_output
 from foldbn.errors import FoldbnError, Interrupted, UsageError
 from foldbn.version import __version__
 
@@ -38,15 +39,20 @@ for _command in (convert, inspect, verify, bench):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    _open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _terminate)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    code: int | None = None
     as_json, debug = _asked_for("json", given), _asked_for("debug", given)
     try:
-        code = foldbn.main(given, prog_name="foldbn", standalone_mode=False)
+        with standard_output():
+            code = foldbn.main(given, prog_name="foldbn", standalone_mode=False)
     except click.UsageError as error:
         if not as_json:
-            error.show()
+            with suppress(OSError):
+                error.show()
             sys.exit(error.exit_code)
         show_error(UsageError(error.format_message()), as_json=True)
         sys.exit(error.exit_code)
@@ -54,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         show_error(error, as_json=as_json, debug=debug)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        interrupted = Interrupted("interrupted", "nothing was written")
+        interrupted = Interrupted("interrupted")
         show_error(interrupted, as_json=as_json)
         sys.exit(interrupted.exit_code)
     except Exception as error:
@@ -64,6 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         show_error(bug, as_json=as_json)
         sys.exit(bug.exit_code)
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed of descriptors 0, 1 and 2: nothing else may get these.
+
+    A pipe to the worker that is called 1 would be taken for its standard output.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _asked_for(flag: str, given: list[str]) -> bool:

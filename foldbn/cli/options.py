@@ -47,6 +47,21 @@ shell_options = _together(
     click.option("-v", "--verbose", is_flag=True, help="Every figure there is."),
     click.option("--debug", is_flag=True, help="Tracebacks of errors."),
     click.option("--log-file", type=MODEL, metavar="FILE", help="Keep all that TensorFlow prints."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        default=3600,
+        show_default=True,
+        metavar="SECONDS",
+        help="End the work after so long; 0 is never.",
+    ),
+    click.option(
+        "--memory-limit",
+        type=click.FloatRange(min=0),
+        metavar="GB",
+        help="Memory that the work may take; 0 is as much as there is.  [default: 4, 64 for each"
+        " GB of the model, and no more than 90 % of the machine's]",
+    ),
 )
 
 model_options = _together(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
-from foldbn.errors import FoldbnError, UsageError
+from foldbn.errors import FoldbnError, ReportLost, UsageError
 
 LOG_HEADER = b"# what foldbn's worker printed\n"
 _PIPED_WIDTH = 200  # nothing wraps in a file or a log
@@ -34,25 +34,33 @@ class Shell:
         quiet: no progress, and only the paths of what was written.
         verbose: every figure there is.
         log_file: keeps everything that the worker prints.
+        memory_limit: GB that the worker may take; 0 is no limit, None the default.
+        timeout: seconds after which the worker is ended; 0 is never.
     """
 
     json: bool
     quiet: bool
     verbose: bool
     log_file: Path | None
+    memory_limit: float | None
+    timeout: float
 
     def run(self, command: str, arguments: dict[str, Any]) -> Any:
         """Run a command in a worker, telling its progress, and show its result."""
         from foldbn import worker
 
         _check_log_file(self.log_file)
+        memory = None if self.memory_limit is None else int(self.memory_limit * 10**9)
         with self._progress() as on_phase:
-            result = worker.run(command, arguments, on_phase=on_phase, log_file=self.log_file)
-        try:
+            result = worker.run(
+                command,
+                arguments,
+                on_phase=on_phase,
+                log_file=self.log_file,
+                limits=worker.Limits(memory, self.timeout),
+            )
+        with standard_output("the work is done; only its report is lost"):
             self._show(result)
-        except BrokenPipeError:
-            # Whoever read our output has gone; the exit code is still true.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return result
 
     def _show(self, result: Any) -> None:
@@ -65,7 +73,6 @@ class Shell:
                 click.echo(artifact.path)
         else:
             self._render(result)
-        sys.stdout.flush()
 
     def _render(self, result: Any) -> None:
         from rich.console import Console
@@ -88,7 +95,41 @@ class Shell:
             with console.status("starting") as status:
                 yield lambda phase: status.update(_PHASES.get(phase, phase))
         else:
-            yield lambda phase: click.echo(f"foldbn: {_PHASES.get(phase, phase)}", err=True)
+            yield lambda phase: _tell(f"foldbn: {_PHASES.get(phase, phase)}")
+
+
+def _tell(line: str) -> None:
+    """Print a line on stderr; where that cannot be written, there is nobody to tell it to."""
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+@contextmanager
+def standard_output(hint: str = "") -> Iterator[None]:
+    """Print on stdout in the block.
+
+    Raises:
+        ReportLost: it cannot be written. A reader that has gone, like `head`, has read what it
+            wanted, and the exit code is still true.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+    except OSError as error:
+        _discard(sys.stdout)
+        fact = f"cannot write to standard output: {error.strerror}"
+        raise ReportLost(fact, hint) from error
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what a stream still holds, and all that follows, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _check_log_file(path: Path | None) -> None:
@@ -109,14 +150,16 @@ def _is_log(path: Path) -> bool:
 
 def show_error(error: FoldbnError, *, as_json: bool, debug: bool = False) -> None:
     """Print an error: a document on stdout under ``--json``, otherwise lines on stderr."""
-    from foldbn.report import error_document, printable
+    from foldbn.report import error_document, printable, printable_line
 
     if debug:
         for note in getattr(error, "__notes__", ()):
-            click.echo(note, err=True)
-    if as_json:
-        click.echo(error_document(error))
+            for line in note.splitlines():
+                _tell(printable_line(line))
+    if as_json and not isinstance(error, ReportLost):
+        with suppress(ReportLost), standard_output():
+            click.echo(error_document(error))
         return
-    click.echo(f"error {error.id}: {printable(error.message)}", err=True)
+    _tell(f"error {error.id}: {printable(error.message)}")
     if error.hint:
-        click.echo(f"hint: {printable(error.hint)}", err=True)
+        _tell(f"hint: {printable(error.hint)}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from foldbn import files
 from foldbn.errors import OutputExists, OutputIsInput, WriteFailed
 
-PREFIX = ".foldbn-"
 _DIRECTORIES = (".savedmodel",)  # artefacts of these suffixes are directories
 _SUFFIXES = ("savedmodel", "saved_model", "tf", "keras", "h5")
 
@@ -26,8 +26,7 @@ def plan_targets(
         OutputExists: something is there already, and `overwrite` does not allow to replace it,
             or it is nothing that an artefact of that name could be.
     """
-    # A link is named as the user named it; only the current folder has no name of its own.
-    named = model if model.name else model.resolve()
+    named = _named(model)
     folder = named.parent if output_dir is None else output_dir
     if model.is_dir() and folder.resolve().is_relative_to(model.resolve()):
         raise OutputIsInput(
@@ -36,13 +35,30 @@ def plan_targets(
     stem = named.name if model.is_dir() and named.suffix[1:] not in _SUFFIXES else named.stem
     targets = tuple(folder / f"{stem}{suffix}" for suffix in suffixes)
     for target in targets:
-        if target.exists() and model.exists():
+        if os.path.exists(target) and model.exists():  # noqa: PTH110 - see missing_folders
             _check_is_not_the_model(target, model)
-        if target.exists():
+        if os.path.lexists(target):
             _check_replaceable(target)
             if not overwrite:
                 raise OutputExists(f"{str(target)!r} exists", "--overwrite replaces it")
     return targets
+
+
+def recover(model: Path, output_dir: Path | None) -> None:
+    """Undo and remove what earlier runs that were killed have left in the output folder."""
+    folder = _named(model).parent if output_dir is None else output_dir
+    files.sweep(folder, files.HIDDEN, files.roll_back)
+
+
+def missing_folders(output_dir: Path) -> list[Path]:
+    """Return the folders that have to be made for `output_dir`, the innermost first."""
+    # Path.exists raises where it may not look; making the folder says what is wrong.
+    return [path for path in (output_dir, *output_dir.parents) if not os.path.exists(path)]  # noqa: PTH110
+
+
+def _named(model: Path) -> Path:
+    """Return `model` as the user named it, even if it is a link; the current folder has no name."""
+    return model if model.name else model.resolve()
 
 
 def _check_is_not_the_model(target: Path, model: Path) -> None:
@@ -69,23 +85,24 @@ class Staging:
 
     Attributes:
         folder: the hidden folder.
-        made: folders that were made for it, the innermost first.
 
     Whatever ends the block, only what was published remains; an output folder that the block
-    made goes too where nothing was published in it.
+    made goes too where nothing was published in it. What a killed process leaves is undone and
+    removed by `recover`.
 
     Raises:
         WriteFailed: a folder cannot be made.
     """
 
     def __init__(self, output_dir: Path) -> None:
-        self.made = [p for p in (output_dir, *output_dir.parents) if not p.exists()]
+        self._made = missing_folders(output_dir)
         try:
             output_dir.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=output_dir))
+            self._claim = files.claim(output_dir, files.HIDDEN)
         except OSError as error:
             self._remove_made()
             raise WriteFailed(f"cannot write to {str(output_dir)!r}: {error.strerror}") from error
+        self.folder = self._claim.folder
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +113,7 @@ class Staging:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        files.release(self._claim, keep=not self._is_settled())
         if kind is not None:
             self._remove_made()
 
@@ -107,14 +124,10 @@ class Staging:
             WriteFailed: the disk is full, say.
         """
         path = self.folder / name
-        try:
-            with path.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            place = str(self.folder.parent)
-            raise WriteFailed(f"cannot write to {place!r}: {error.strerror}") from error
+        with self._told(), path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         return path
 
     def settle(self, folder: Path) -> None:
@@ -123,60 +136,49 @@ class Staging:
         Raises:
             WriteFailed: the disk is full, say.
         """
-        try:
+        with self._told():
             for path in folder.rglob("*"):
                 if path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
-        except OSError as error:
-            place = str(self.folder.parent)
-            raise WriteFailed(f"cannot write to {place!r}: {error.strerror}") from error
 
     def publish(self, targets: dict[Path, Path]) -> None:
-        """Give staged files and directories their final names, each in one step.
+        """Give staged files and directories their final names, all of them or none.
 
         Args:
             targets: from a staged file or directory to its final name.
 
         Raises:
-            WriteFailed: a name cannot be taken.
+            WriteFailed: a name cannot be taken; what was there before is there again.
         """
-        for staged, target in targets.items():
-            try:
+        with self._told():
+            for staged in targets:
                 for path in (staged, *staged.rglob("*")):
                     path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
-                if staged.is_dir() and target.exists():
-                    _exchange(staged, target)
-                else:
-                    staged.replace(target)
-            except OSError as error:
-                raise WriteFailed(f"cannot write {str(target)!r}: {error.strerror}") from error
+            files.publish(self.folder, targets)
+
+    def _is_settled(self) -> bool:
+        """Whether nothing in the hidden folder is needed to undo what could not be undone."""
+        try:
+            return files.roll_back(self.folder)
+        except OSError:
+            return False
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say where it was that the system refused to write."""
+        try:
+            yield
+        except OSError as error:
+            place = str(self.folder.parent)
+            raise WriteFailed(f"cannot write to {place!r}: {error.strerror}") from error
 
     def _remove_made(self) -> None:
-        for folder in self.made:
+        for folder in self._made:
             try:
                 folder.rmdir()
             except OSError:
                 return
-
-
-def _exchange(staged: Path, target: Path) -> None:
-    """Replace a directory by another one; the old one comes back if that fails.
-
-    It waits beside its place, not in the hidden folder: whatever happens meanwhile, nobody
-    removes it.
-    """
-    aside = Path(tempfile.mkdtemp(prefix=f"{PREFIX}old-", dir=target.parent))
-    old = aside / target.name
-    try:
-        target.rename(old)
-        staged.rename(target)
-    except BaseException:
-        if old.exists():
-            old.rename(target)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

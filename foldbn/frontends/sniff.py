@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from foldbn.errors import Unreadable
+from foldbn.errors import FoldbnError, Unreadable
 from foldbn.frontends.strangers import (
     describe_zip,
     is_graph,
@@ -77,11 +77,15 @@ def _check_hdf5(path: Path) -> None:
 
     try:
         with h5py.File(path, "r") as file:
-            has_config = "model_config" in file.attrs
+            has_config = file.attrs.get("model_config") is not None
+            file.attrs.get("keras_version")  # what cannot be read says so here
             check_hdf5(file, str(path), path.stat().st_size)
-    except OSError as error:
+    except FoldbnError:
+        raise
+    except Exception as error:  # HDF5's errors come as OSError, RuntimeError, KeyError and more
+        text = " ".join(str(error).split())
         raise Unreadable(
-            f"{str(path)!r} is damaged HDF5: {error}", "was the download or copy interrupted?"
+            f"{str(path)!r} is damaged HDF5: {text[:300]}", "was the download or copy interrupted?"
         ) from error
     if not has_config:
         raise Unreadable(
@@ -95,10 +99,15 @@ def _check_zip(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             check_zip(archive, str(path))
+            for member in names & {"config.json", "metadata.json"}:
+                archive.read(member)
             _check_weights(archive, str(path))
-    except (zipfile.BadZipFile, OSError) as error:
+    except FoldbnError:
+        raise
+    except Exception as error:  # zipfile, its packers and HDF5 all raise their own
+        text = " ".join(str(error).split())
         raise Unreadable(
-            f"{str(path)!r} is a damaged zip archive: {error}",
+            f"{str(path)!r} is a damaged zip archive: {text[:300]}",
             "was the download or copy interrupted?",
         ) from error
     if missing := {"config.json", "model.weights.h5"} - names:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foldbn import export
 from foldbn.errors import Unreadable
+from foldbn.frontends.external_data import with_external_data
 from foldbn.pipeline.judging import Judge
 from foldbn.pipeline.steps import (
     Choices,
@@ -127,6 +128,6 @@ def _read(path: Path) -> bytes | Path:
             "give .onnx or .tflite files or SavedModel directories to verify",
         )
     try:
-        return path.read_bytes()
+        return with_external_data(path.read_bytes(), path.parent, str(path))
     except OSError as error:
         raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foldbn import benchmark, export
 from foldbn.errors import UsageError
-from foldbn.export.staging import Staging, plan_targets
+from foldbn.export.staging import Staging, missing_folders, plan_targets, recover
 from foldbn.pipeline.proving import load_and_prove, prove_others
 from foldbn.pipeline.steps import (
     Choices,
@@ -77,16 +77,21 @@ def convert(  # noqa: PLR0913 - every option of the command
         require_fold: raise if an affine layer would be kept.
         min_speedup: raise if a measured speedup is below it.
         dry_run: stop after the algebra is proven; write nothing.
-        notify: called with ``("phase", name)`` as each phase begins.
+        notify: called with ``("phase", name)`` as each phase begins, ``("made", folder)`` for
+            each output folder that is going to be made, ``("staging", folder)`` before anything
+            is written there, and ``("published", "")`` once all files have their names.
 
     Raises:
         FoldbnError: of one kind or another; `errors` lists them with their exit codes.
     """
     source, clock = Path(model), Clock(notify)
     formats = tuple(dict.fromkeys(to))
+    folder = None if output_dir is None else Path(output_dir)
+    if not dry_run:
+        recover(source, folder)
     targets = plan_targets(
         source,
-        None if output_dir is None else Path(output_dir),
+        folder,
         tuple(f".{kind}" for kind in formats),
         overwrite=overwrite,
     )
@@ -124,9 +129,11 @@ def convert(  # noqa: PLR0913 - every option of the command
     artifacts: list[Artifact] = []
     rows: list[BenchmarkRow] = []
     staged: dict[Path, Path] = {}
-    with Staging(targets[0].parent) as staging:
-        for made in (staging.folder, *staging.made):
-            notify("made", str(made))
+    folder = targets[0].parent
+    for made in missing_folders(folder):
+        notify("made", str(made))
+    notify("staging", str(folder))
+    with Staging(folder) as staging:
         for kind, target in zip(formats, targets, strict=True):
             plain = None
             if kind == "savedmodel":
@@ -159,4 +166,5 @@ def convert(  # noqa: PLR0913 - every option of the command
                     )
         require_speedup(rows, min_speedup)
         staging.publish(staged)
+        notify("published", "")
     return replace(report, artifacts=tuple(artifacts), benchmark=tuple(rows))

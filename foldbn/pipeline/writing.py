@@ -43,7 +43,8 @@ def write_file(  # noqa: PLR0913 - the coordinates of an artefact
     with clock.phase("export"):
         plain = export.export(proven.plain, kind, batch_size, opset, sketch=not bench)
         before = export.statistics_of(plain)
-        original = staging.write(f"original.{kind}", plain) if bench else None
+        # No target ends so: a model called original.h5 has a target original.onnx.
+        original = staging.write(f"{kind}.plain", plain) if bench else None
         del plain
         counts = {n: str(each) for n, each in asdict(Summary.of(proven.decisions)).items()}
         origin = {"source_sha256": proven.source.sha256, **counts}

@@ -2,6 +2,6 @@
 
 from foldbn.report.documents import document, error_document
 from foldbn.report.terminal import render
-from foldbn.report.wording import printable
+from foldbn.report.wording import printable, printable_line
 
-__all__ = ["document", "error_document", "printable", "render"]
+__all__ = ["document", "error_document", "printable", "printable_line", "render"]

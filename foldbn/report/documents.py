@@ -36,4 +36,23 @@ def error_document(error: FoldbnError) -> str:
 
 def _dump(head: dict[str, str], body: Any) -> str:
     plain = {**head, **msgspec.to_builtins(body)}
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
+    return _escaped(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode())
+
+
+def _escaped(document: str) -> str:
+    """Write as JSON's own escapes what a terminal, a CI log or a page would obey in a name.
+
+    All of it can only stand inside strings, and means the same to whoever parses them.
+    """
+    shown = "".join(c if c == "\n" or _is_harmless(c) else _escapes(c) for c in document)
+    return shown.replace("::", f":{_escapes(':')}").replace("##", f"#{_escapes('#')}")
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() and character not in "<>&"
+
+
+def _escapes(character: str) -> str:
+    """Return a character in JSON's escapes: UTF-16, four digits for each unit."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))

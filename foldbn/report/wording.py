@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import re
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+# Python's own places in a traceback look like tags.
+_TAG_IN_LOG = re.compile(
+    _TAG.pattern + r"(?!(?:module|lambda|locals|string|stdin|genexpr)>|frozen )"
+)
+
 
 def printable(text: str) -> str:
-    """Return text from a file with nothing in it that a terminal or a CI log would obey.
+    """Return text from a file with nothing in it that a terminal, a CI log or a page would obey.
 
-    Control characters come out as escapes, and so does ``::``, which begins a command in the
-    logs of GitHub Actions.
+    Control characters come out as escapes, those among them that turn the direction of writing
+    and those that no one sees. So do the beginnings of commands in the logs of GitHub Actions
+    and Azure Pipelines (``::``, ``##[``, ``##vso[``), and of tags in HTML.
     """
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return escaped.replace("::", ":\\x3a")
+    escaped = _without_controls(text).replace("::", ":\\x3a").replace("##", "#\\x23")
+    return _TAG.sub(r"\\x3c", escaped)
+
+
+def printable_line(text: str) -> str:
+    """Return a line of a log, by whatever program, that a terminal can show.
+
+    Only at the beginning of a line is ``::`` a command, and in C++ it stands everywhere.
+    """
+    line = "\t".join(map(_without_controls, text.split("\t"))).replace("##", "#\\x23")
+    line = _TAG_IN_LOG.sub(r"\\x3c", line)
+    start = line.lstrip()
+    return line.replace("::", ":\\x3a", 1) if start.startswith("::") else line
+
+
+def _without_controls(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def size(count: int | None) -> str:

@@ -82,6 +82,7 @@ def load_artifact(content: bytes | Path, name: str, signature: str) -> Artifact:
     Raises:
         Unreadable: it is none of these.
         Unsafe: it is a SavedModel that would touch the machine.
+        Unsupported: it has no input with a batch axis, or several signatures.
         RuntimeFailed: its runtime cannot load it.
     """
     if isinstance(content, Path):
@@ -125,10 +126,12 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
     try:
         interpreter = Interpreter(model_content=content, num_threads=1)
         signatures = interpreter.get_signature_list()
+        details = interpreter.get_input_details()
     except Exception as error:  # LiteRT raises ValueError and RuntimeError
         text = " ".join(str(error).split())
         raise RuntimeFailed(f"LiteRT cannot load {name!r}: {text[:300]}") from error
-    details = interpreter.get_input_details()
+    if not details or not len(details[0]["shape"]):
+        raise Unsupported(f"{name!r} has no input with a batch axis")
     dynamic = any(len(d["shape_signature"]) and d["shape_signature"][0] == -1 for d in details)
     batch = None if dynamic else int(details[0]["shape"][0])
     if len(signatures) > 1:

@@ -5,5 +5,6 @@ progress come back as lines of JSON over a pipe of their own.
 """
 
 from foldbn.worker.client import run
+from foldbn.worker.limits import Limits
 
-__all__ = ["run"]
+__all__ = ["Limits", "run"]

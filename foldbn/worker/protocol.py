@@ -29,10 +29,11 @@ COMMANDS = {
 
 
 class Job(msgspec.Struct):
-    """What the worker is to do: a command and its keyword arguments."""
+    """What the worker is to do: a command, its keyword arguments, and the bytes it may take."""
 
     command: str
     arguments: dict[str, Any]
+    memory: int
 
 
 class Failure(msgspec.Struct):
