@@ -84,9 +84,14 @@ def is_near(size: int) -> bool:
 
 
 def peak_memory(*, of_children: bool = False) -> int:
-    """Return how many bytes this process, or one that it waited for, has had at most."""
-    who = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss * 1024
+    """Return how many bytes this process, or one that it waited for, has had at most.
+
+    What Linux tells of the process itself begins with what its parent had, so its memory's own
+    high-water mark is read.
+    """
+    if of_children:
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return _status("VmHWM")
 
 
 def out_of_memory(size: int) -> OutOfMemory:
@@ -102,10 +107,14 @@ def out_of_memory(size: int) -> OutOfMemory:
 
 def _data() -> int:
     """Return the bytes that ``RLIMIT_DATA`` counts of this process, 0 where nobody says."""
+    return _status("VmData")
+
+
+def _status(field: str) -> int:
+    """Return a figure in bytes that Linux tells of this process, 0 where nobody says."""
     with suppress(OSError):
-        found = re.search(
-            r"^VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE
-        )
+        text = Path("/proc/self/status").read_text()
+        found = re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)
         return int(found[1]) * 1024 if found else 0
     return 0
 
