@@ -178,7 +178,11 @@ def main() -> int:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-models-") as folder:
         models = Path(folder)
-        subprocess.run([sys.executable, __file__, "--make", folder], check=True)
+        subprocess.run(
+            [sys.executable, __file__, "--make", folder],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
         if options.only:
             kind, _, index = options.only.partition(":")
             request = {"kind": kind, "index": int(index), "seed": options.seed, "keep": True}

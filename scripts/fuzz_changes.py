@@ -119,7 +119,9 @@ def edit_message(message: Any, rng: random.Random) -> None:
             if not repeated:
                 message = value
                 continue
-            entries = list(value.values()) if hasattr(value, "keys") else list(value)
+            entries = (
+                [value[key] for key in sorted(value)] if hasattr(value, "keys") else list(value)
+            )
             entries = [each for each in entries if hasattr(each, "ListFields")]
             if entries:
                 message = rng.choice(entries)

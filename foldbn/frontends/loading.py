@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foldbn.errors import UsageError
+from foldbn.errors import FoldbnError, Unreadable, UsageError
 from foldbn.frontends import graph_file, keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
@@ -68,17 +70,36 @@ def load(
             f"{str(path)!r} names its inputs and outputs itself",
             "--inputs and --outputs are for a frozen graph; --signature chooses of a SavedModel",
         )
-    if kind == "frozen-graph":
-        writer, original = None, graph_file.load(path, ports)
-    elif kind == "savedmodel":
-        proto = safety.read_checked(path)
-        writer = saved_model.writer_of(proto)
-        original = saved_model.load(path, proto, signature)
-    else:
-        writer = sniff.writer_of(path, kind)
-        original = keras_files.load(path, kind, custom_objects, unsafe=unsafe)
-    source = Source(str(path), kind, sniff.sha256_of(path), writer)
+    with _explained(path):
+        if kind == "frozen-graph":
+            writer, original = None, graph_file.load(path, ports)
+        elif kind == "savedmodel":
+            proto = safety.read_checked(path)
+            writer = saved_model.writer_of(proto)
+            original = saved_model.load(path, proto, signature)
+        else:
+            writer = sniff.writer_of(path, kind)
+            original = keras_files.load(path, kind, custom_objects, unsafe=unsafe)
+        source = Source(str(path), kind, sniff.sha256_of(path), writer)
     return simplify(source, original)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Tell whatever a damaged file makes HDF5, Keras and TensorFlow stumble over as just that.
+
+    There is no end to what a file can hold in places where a loader expects something else.
+    """
+    try:
+        yield
+    except FoldbnError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise Unreadable(
+            f"{str(path)!r} cannot be loaded: {type(error).__name__}: {text[:300]}",
+            "the file may be damaged; if it is not, please report what --debug says",
+        ) from error
 
 
 def simplify(source: Source, original: FrozenModel) -> LoadedModel:

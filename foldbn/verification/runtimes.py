@@ -127,6 +127,7 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         interpreter = Interpreter(model_content=content, num_threads=1)
         signatures = interpreter.get_signature_list()
         details = interpreter.get_input_details()
+        runners = [interpreter.get_signature_runner(key) for key in signatures]
     except Exception as error:  # LiteRT raises ValueError and RuntimeError
         text = " ".join(str(error).split())
         raise RuntimeFailed(f"LiteRT cannot load {name!r}: {text[:300]}") from error
@@ -138,8 +139,7 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         raise Unsupported(f"{name!r} has several signatures: {', '.join(signatures)}")
     if not signatures:
         return _plain_tflite(interpreter, batch)
-    ((key, ports),) = signatures.items()
-    runner = interpreter.get_signature_runner(key)
+    (runner,), (ports,) = runners, signatures.values()
 
     def run(samples: Samples) -> Outputs:
         outputs: dict[str, NDArray[Any]] = runner(**samples)
