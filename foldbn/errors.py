@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
 
 class FoldbnError(Exception):
     """A failure that the user can understand and act on.
@@ -28,6 +32,13 @@ class FoldbnError(Exception):
         error = known.get(id_, FoldbnError)(message, hint)
         error.exit_code = exit_code
         return error
+
+
+def said(error: BaseException) -> str:
+    """Return the gist of what a library raised, in one line of at most 300 characters."""
+    # Keras writes in colours, and lists every argument of the call that failed.
+    text = _COLOURS.sub("", str(error)).partition("Arguments received by")[0]
+    return " ".join(text.split())[:300]
 
 
 def _kinds(base: type[FoldbnError]) -> list[type[FoldbnError]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from foldbn.benchmark.litert_session import LiteRtRunner
 from foldbn.benchmark.onnx_session import OnnxRunner
 from foldbn.benchmark.providers import CPU
-from foldbn.errors import FoldbnError, RuntimeFailed
+from foldbn.errors import FoldbnError, RuntimeFailed, said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def open_runner(  # noqa: PLR0913 - the coordinates of a measurement
     # RuntimeError; all of them mean that this file does not run here.
     except Exception as error:
         raise RuntimeFailed(
-            f"{path}: {runtime} says: {' '.join(str(error).split())}",
+            f"{path}: {runtime} says: {said(error)}",
             "the file may be damaged, or use operators newer than the installed runtime",
         ) from error
     return runner

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldbn.errors import ConversionFailed
+from foldbn.errors import ConversionFailed, said
 from foldbn.export.onnx_passes import tidy
 from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
@@ -63,9 +63,8 @@ def to_onnx(
             _sign(proto, origin)
         return bytes(proto.SerializeToString(deterministic=True))
     except Exception as error:  # tf2onnx raises whatever it stumbles over
-        text = " ".join(str(error).split())
         raise ConversionFailed(
-            f"tf2onnx cannot export the model at opset {opset}: {text[:300]}",
+            f"tf2onnx cannot export the model at opset {opset}: {said(error)}",
             "foldbn convert --to tflite leaves ONNX out",
         ) from error
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldbn.errors import ConversionFailed
+from foldbn.errors import ConversionFailed, said
 from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.frozen import FrozenModel, GraphDef, empty_like
 
@@ -41,9 +41,8 @@ def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:
         tf.saved_model.save(module, str(folder), signatures=functions)
         _settle_fingerprint(folder)
     except Exception as error:  # TensorFlow raises whatever it stumbles over
-        text = " ".join(str(error).split())
         raise ConversionFailed(
-            f"TensorFlow cannot write the model as a SavedModel: {text[:300]}",
+            f"TensorFlow cannot write the model as a SavedModel: {said(error)}",
             "foldbn convert --to onnx or --to tflite leaves it out",
         ) from error
 

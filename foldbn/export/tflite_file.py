@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import replace
 from typing import Any
 
-from foldbn.errors import ConversionFailed
+from foldbn.errors import ConversionFailed, said
 from foldbn.export.stand_ins import with_splats
 from foldbn.export.tflite_lists import settle_lists
 from foldbn.export.tflite_weights import fill
@@ -35,9 +35,8 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
             return content
         return fill(content, light) or _convert(replace(sized, graph_def=sized.whole(), values={}))
     except Exception as error:  # the converter raises whatever it stumbles over
-        text = " ".join(str(error).split())
         raise ConversionFailed(
-            f"TensorFlow's converter cannot export the model to TFLite: {text[:300]}",
+            f"TensorFlow's converter cannot export the model to TFLite: {said(error)}",
             "foldbn convert --to onnx leaves TFLite out",
         ) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldbn.errors import Unreadable, Unsupported
+from foldbn.errors import Unreadable, Unsupported, said
 from foldbn.frontends.saver import Entry
 
 _HINT = "was the download or copy interrupted? A SavedModel is a folder with a folder variables"
@@ -103,8 +103,7 @@ def _value(reader: Any, key: str, path: Path) -> NDArray[Any]:
 
 
 def _damaged(path: Path, error: Exception) -> Unreadable:
-    text = " ".join(str(error).split())
-    return Unreadable(f"the variables in {str(path)!r} are damaged: {text[:200]}", _HINT)
+    return Unreadable(f"the variables in {str(path)!r} are damaged: {said(error)}", _HINT)
 
 
 def _slice(value: NDArray[Any], slices: str) -> NDArray[Any]:

@@ -159,6 +159,11 @@ def _objects(config: Any, name: str) -> Iterator[dict[str, Any]]:
         if isinstance(part, dict):
             if isinstance(part.get("class_name"), str):
                 yield part
+            elif {"class_name", "config"} <= part.keys():
+                raise Unreadable(
+                    f"the configuration in {name!r} has a class whose name is no text:"
+                    f" {str(part['class_name'])[:100]}"
+                )
             waiting += [(value, depth + 1) for value in _inside(part)]
         elif isinstance(part, list):
             waiting += [(value, depth + 1) for value in part]

@@ -46,7 +46,7 @@ class _Reader:
 
     def read(self, entry: Any, shapes: list[Shape]) -> Demand:
         """Return what a layer or model asks for, with inputs of these shapes."""
-        if not isinstance(entry, dict) or entry.get("class_name") in self._own:
+        if not isinstance(entry, dict) or str(entry.get("class_name")) in self._own:
             return Demand(0, 0, ())
         kind, config = str(entry.get("class_name")), entry.get("config")
         number = entry.get("shared_object_id")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from foldbn.errors import Unreadable, Unsafe
+from foldbn.errors import Unreadable, Unsafe, said
 
 _HINT = "the files of an ONNX model's weights lie in its own folder or below"
 
@@ -57,8 +57,7 @@ def with_external_data(content: bytes, folder: Path, name: str) -> bytes:
         onnx.load_external_data_for_model(proto, str(folder))
         return bytes(proto.SerializeToString())
     except Exception as error:  # onnx and protobuf raise their own
-        text = " ".join(str(error).split())
-        raise Unreadable(f"cannot read the weights of {name!r}: {text[:300]}") from error
+        raise Unreadable(f"cannot read the weights of {name!r}: {said(error)}") from error
 
 
 def _check(entry: dict[str, str], folder: Path, name: str) -> None:

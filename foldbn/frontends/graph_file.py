@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from foldbn.errors import Unreadable, Unsafe, Unsupported, UsageError
+from foldbn.errors import Unreadable, Unsafe, Unsupported, UsageError, said
 from foldbn.frontends import safety
 from foldbn.frontends.frozen import (
     DEFAULT_SIGNATURE,
@@ -123,8 +123,7 @@ def _tell_types(meta: Any, part: GraphDef) -> None:
     except KeyError as error:
         raise UsageError(str(error.args[0])) from error
     except ValueError as error:
-        text = " ".join(str(error).split())
-        raise Unsupported(f"TensorFlow cannot build the graph: {text[:300]}") from error
+        raise Unsupported(f"TensorFlow cannot build the graph: {said(error)}") from error
 
 
 def _proposal(graph_def: GraphDef) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import FoldbnError, Unsupported, UsageError
+from foldbn.errors import FoldbnError, Unsupported, UsageError, said
 from foldbn.frontends.budget import bounded, check_budget, check_tensors
 from foldbn.frontends.configs import check_config, read_config
 from foldbn.frontends.freezing import freeze
@@ -19,6 +19,7 @@ from foldbn.frontends.legacy.checking import check_loaded
 from foldbn.frontends.legacy.lambdas import lambdas_of_keras
 from foldbn.frontends.legacy.rebuilding import rebuild
 from foldbn.frontends.legacy.writers import writer_of
+from foldbn.frontends.scopes import with_scope_names
 from foldbn.frontends.sniff import Format
 from foldbn.frontends.variables import captured_variables
 
@@ -142,12 +143,11 @@ def freeze_model(model: Any, originals: dict[str, str] | None = None) -> FrozenM
         outputs = model(keras.tree.pack_sequence_as(structure, list(flat)), training=False)
         return list(keras.tree.flatten(outputs))
 
+    shown = with_scope_names(model) | (originals or {})
     try:
         function = tf.function(call, autograph=False).get_concrete_function(*specs)
     except Exception as error:  # whatever a layer can raise when it is called
-        text = " ".join(str(error).split())
-        raise Unsupported(f"{model.name!r} cannot be called at inference: {text[:300]}") from error
-    shown = originals or {}
+        raise Unsupported(f"{model.name!r} cannot be called at inference: {said(error)}") from error
     inputs, outputs = (
         [shown.get(name, name) for name in (x._keras_history.operation.name for x in tensors)]
         for tensors in (model.inputs, model.outputs)

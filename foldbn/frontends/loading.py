@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foldbn.errors import FoldbnError, Unreadable, UsageError
+from foldbn.errors import FoldbnError, Unreadable, UsageError, said
 from foldbn.frontends import graph_file, keras_files, safety, saved_model, sniff
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
@@ -95,9 +95,8 @@ def _explained(path: Path) -> Iterator[None]:
     except FoldbnError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
         raise Unreadable(
-            f"{str(path)!r} cannot be loaded: {type(error).__name__}: {text[:300]}",
+            f"{str(path)!r} cannot be loaded: {type(error).__name__}: {said(error)}",
             "the file may be damaged; if it is not, please report what --debug says",
         ) from error
 

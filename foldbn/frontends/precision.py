@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldbn.errors import Unsupported
+from foldbn.errors import Unsupported, said
 from foldbn.frontends.doubles import write_out_pool, write_out_resize
 from foldbn.frontends.frozen import (
     FrozenModel,
@@ -153,10 +153,9 @@ def _explained(tf: Any) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        text = " ".join(str(error).split())
         raise Unsupported(
             f"TensorFlow cannot evaluate the model on the CPU in the precision of the proof:"
-            f" {text[:300]}",
+            f" {said(error)}",
             "if an input has a length of its own choice, give real inputs with --samples",
         ) from error
 

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from foldbn.errors import FoldbnError, Unreadable
+from foldbn.errors import FoldbnError, Unreadable, said
 from foldbn.frontends.strangers import (
     describe_zip,
     is_graph,
@@ -83,9 +83,8 @@ def _check_hdf5(path: Path) -> None:
     except FoldbnError:
         raise
     except Exception as error:  # HDF5's errors come as OSError, RuntimeError, KeyError and more
-        text = " ".join(str(error).split())
         raise Unreadable(
-            f"{str(path)!r} is damaged HDF5: {text[:300]}", "was the download or copy interrupted?"
+            f"{str(path)!r} is damaged HDF5: {said(error)}", "was the download or copy interrupted?"
         ) from error
     if not has_config:
         raise Unreadable(
@@ -105,9 +104,8 @@ def _check_zip(path: Path) -> None:
     except FoldbnError:
         raise
     except Exception as error:  # zipfile, its packers and HDF5 all raise their own
-        text = " ".join(str(error).split())
         raise Unreadable(
-            f"{str(path)!r} is a damaged zip archive: {text[:300]}",
+            f"{str(path)!r} is a damaged zip archive: {said(error)}",
             "was the download or copy interrupted?",
         ) from error
     if missing := {"config.json", "model.weights.h5"} - names:

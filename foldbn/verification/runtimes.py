@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from foldbn.errors import RuntimeFailed, Unreadable, Unsupported
+from foldbn.errors import RuntimeFailed, Unreadable, Unsupported, said
 from foldbn.frontends import safety, saved_model
 from foldbn.frontends.frozen import FLOATS
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
@@ -67,8 +67,7 @@ class Artifact:
         try:
             return run_in_batches(self._run, fed, sizes)
         except Exception as error:  # both runtimes raise their own
-            text = " ".join(str(error).split())
-            raise RuntimeFailed(f"the {self.format} file does not run: {text[:300]}") from error
+            raise RuntimeFailed(f"the {self.format} file does not run: {said(error)}") from error
 
 
 def load_artifact(content: bytes | Path, name: str, signature: str) -> Artifact:
@@ -107,8 +106,7 @@ def _load_onnx(content: bytes, name: str) -> Artifact:
     try:
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own
-        text = " ".join(str(error).split())
-        raise RuntimeFailed(f"onnxruntime cannot load {name!r}: {text[:300]}") from error
+        raise RuntimeFailed(f"onnxruntime cannot load {name!r}: {said(error)}") from error
     inputs = {each.name: _ONNX_FLOATS.get(each.type, each.type) for each in session.get_inputs()}
     outputs = [each.name for each in session.get_outputs()]
     first = session.get_inputs()[0].shape[:1] if inputs else []
@@ -129,8 +127,7 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         details = interpreter.get_input_details()
         runners = [interpreter.get_signature_runner(key) for key in signatures]
     except Exception as error:  # LiteRT raises ValueError and RuntimeError
-        text = " ".join(str(error).split())
-        raise RuntimeFailed(f"LiteRT cannot load {name!r}: {text[:300]}") from error
+        raise RuntimeFailed(f"LiteRT cannot load {name!r}: {said(error)}") from error
     if not details or not len(details[0]["shape"]):
         raise Unsupported(f"{name!r} has no input with a batch axis")
     dynamic = any(len(d["shape_signature"]) and d["shape_signature"][0] == -1 for d in details)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from foldbn.errors import ConversionFailed, FoldbnError, RuntimeFailed, Unsupported
+from foldbn.errors import ConversionFailed, FoldbnError, RuntimeFailed, Unsupported, said
 from foldbn.worker.limits import is_near, limit_memory, out_of_memory, ran_out_of_memory
 from foldbn.worker.protocol import COMMANDS, Failure, Job, Message
 
@@ -61,7 +61,7 @@ def _as_failure(error: Exception, memory: int) -> Failure:
 
 
 def _as_bug(error: Exception) -> FoldbnError:
-    fact = f"a bug in foldbn: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    fact = f"a bug in foldbn: {type(error).__name__}: {said(error)}"
     return FoldbnError(fact, "please report it; --debug shows where")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import pytest
 
-from foldbn.errors import FoldbnError, Unsafe, Unsupported
+from foldbn.errors import FoldbnError, Unreadable, Unsafe, Unsupported
 from foldbn.frontends import configs, sniff
 from foldbn.frontends.configs import check_config
 
@@ -194,3 +194,10 @@ def test_layers_of_the_applications(kind):
     check_config(model({**layer(kind), "module": module}), "model.keras")
     with pytest.raises(Unsafe, match="reaches outside"):
         check_config(model({**layer("ConvNeXtTiny"), "module": module}), "model.keras")
+
+
+@pytest.mark.parametrize("kind", [["Dense"], {"name": "Dense"}, 3])
+def test_a_class_is_named_by_text(kind):
+    """Anything else would slip past the lists of names."""
+    with pytest.raises(Unreadable, match="whose name is no text"):
+        check_config(model({"class_name": kind, "config": {}}), "model.h5")

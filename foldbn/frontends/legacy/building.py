@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foldbn.errors import Unsafe, Unsupported
+from foldbn.errors import Unsafe, Unsupported, said
 from foldbn.frontends.legacy.activations import activation
 from foldbn.frontends.legacy.arguments import accepted
 from foldbn.frontends.legacy.context import Rebuilding
@@ -74,10 +74,9 @@ def _make(layer: OldLayer, rebuilding: Rebuilding) -> Any:
         return found(**arguments)
     except (TypeError, ValueError) as error:
         name = layer.config.get("name")
-        text = " ".join(str(error).split())
         raise Unsupported(
             f"Keras 3 cannot make layer {name!r} ({layer.kind}) of {rebuilding.source!r}:"
-            f" {text[:300]}",
+            f" {said(error)}",
             "give foldbn a SavedModel of the model",
         ) from error
 
@@ -126,9 +125,8 @@ def _users_own(found: Any, config: dict[str, Any], rebuilding: Rebuilding) -> An
         with keras.saving.custom_object_scope(rebuilding.own):
             return found.from_config(config) if hasattr(found, "from_config") else found(**config)
     except Exception as error:  # whatever a user's constructor can raise
-        text = " ".join(str(error).split())
         raise Unsupported(
             f"{found.__name__} cannot be made from what {rebuilding.source!r} says of"
-            f" {config.get('name')!r}: {type(error).__name__}: {text[:300]}",
+            f" {config.get('name')!r}: {type(error).__name__}: {said(error)}",
             "its __init__ must take the arguments that the file has: " + ", ".join(sorted(config)),
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foldbn.errors import Unsupported
+from foldbn.errors import Unsupported, said
 from foldbn.frontends.legacy.context import Rebuilding
 from foldbn.frontends.legacy.nodes import Call, Reference, replace_references
 from foldbn.frontends.legacy.values import plain
@@ -41,10 +41,9 @@ def call_layer(
     try:
         outputs = layer(*args, **kwargs)
     except Exception as error:  # whatever a layer can raise when it is called
-        text = " ".join(str(error).split())
         raise Unsupported(
             f"layer {rebuilding.original(layer)!r} ({type(layer).__name__}) of"
-            f" {rebuilding.source!r} cannot be called as the file says: {text[:300]}",
+            f" {rebuilding.source!r} cannot be called as the file says: {said(error)}",
             "give foldbn a SavedModel of the model",
         ) from error
     found: list[Any] = keras.tree.flatten(outputs)
