@@ -45,7 +45,7 @@ def check_budget(config: Any, path: Path, kind: Format, own: Collection[str] = (
         raise Unsafe(
             f"{str(path)!r} asks for {_told(asked.weights)} weights and stores {stored:,}", _HINT
         )
-    _check_tensor(asked.largest, str(path))
+    _check_tensor(asked.largest, repr(str(path)))
     return stored + _FREE
 
 
@@ -94,13 +94,31 @@ def check_tensors(model: Any, name: str) -> None:
         for operation in (layer, *getattr(layer, "operations", ())):
             for node in operation._inbound_nodes:
                 for tensor in node.outputs:
-                    _check_tensor(math.prod(length or 1 for length in tensor.shape[1:]), name)
+                    _check_tensor(math.prod(length or 1 for length in tensor.shape[1:]), repr(name))
+
+
+def check_graph(graph: Any) -> None:
+    """Refuse a graph that computes a tensor of a size that no memory holds.
+
+    Args:
+        graph: a tf.Graph, whose constants are there already; it is not run.
+
+    Raises:
+        Unsafe: a tensor has more than 2^28 numbers, a length of None taken for 1.
+    """
+    for operation in graph.get_operations():
+        if operation.type == "Const":
+            continue
+        for tensor in operation.outputs:
+            if tensor.shape.rank:
+                numbers = math.prod(length or 1 for length in tensor.shape)
+                _check_tensor(numbers, f"the op {operation.type} ({operation.name})")
 
 
 def _check_tensor(numbers: int, name: str) -> None:
     if numbers > _LARGEST:
         raise Unsafe(
-            f"{name!r} asks for a tensor of {_told(numbers)} numbers for each sample",
+            f"{name} asks for a tensor of {_told(numbers)} numbers for each sample",
             f"foldbn takes models whose tensors have up to {_LARGEST:,} numbers",
         )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from foldbn.errors import Unsupported
+from foldbn.frontends.budget import check_graph
 from foldbn.frontends.chance import check_certainty
 from foldbn.frontends.conditionals import settle_conditionals
 from foldbn.frontends.dropouts import settle_dropouts
@@ -97,6 +98,7 @@ def freeze_graph(
 
     Raises:
         Unsupported: an input or output holds no numbers, or an output depends on chance.
+        Unsafe: a tensor of it is greater than any memory.
     """
     _check_ports(inputs, outputs)
     flat = flatten(graph_def, outputs)
@@ -171,6 +173,7 @@ def _finish(
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
+    check_graph(graph)
     names = unique_names([port.name for port in (*inputs, *outputs)])
     nodes = [node_of(port.tensor) for port in inputs] + list(keep)
     declared = [port.shape for port in (*inputs, *outputs)]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foldbn.errors import Unsafe
 from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.verification.reference import Evaluator
@@ -103,3 +104,15 @@ def test_weights_are_not_copied():
     model, _ = _frozen(_read)
     (name,) = model.stubs()
     assert not model.values[name].flags.owndata
+
+
+def test_a_tensor_that_no_memory_holds_is_refused_before_it_is_computed():
+    """A few bytes of a graph can ask for 4 GiB."""
+    import tensorflow as tf
+
+    def summed(x: Any) -> Any:
+        return x + tf.reduce_sum(tf.fill([2**16, 2**14], 1.0))
+
+    function = tf.function(summed).get_concrete_function(tf.TensorSpec((None, 2), name="x"))
+    with pytest.raises(Unsafe, match=r"the op Fill \(Fill\) asks for a tensor of 1,073,741,824"):
+        freeze(function, ["x"], ["y"], Layers())
