@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldbn.errors import Unsupported, said
-from foldbn.frontends.doubles import write_out_pool, write_out_resize
+from foldbn.frontends.written_out import write_out_pool, write_out_resize
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,

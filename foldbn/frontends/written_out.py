@@ -1,4 +1,4 @@
-"""Ops for which TensorFlow's CPU has no float64 kernel, written in ops that have one."""
+"""Ops that not every runtime has, written in others that it has."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def write_out_resize(graph_def: GraphDef, node: NodeDef) -> None:
     _insert(graph_def, node, resize, ("float64", "int32"))
 
 
-def write_out_pool(graph_def: GraphDef, node: NodeDef) -> None:
+def write_out_pool(graph_def: GraphDef, node: NodeDef, kind: str = "float64") -> None:
     """Write AvgPool3D and MaxPool3D as pooling of planes, then of what is left of the third axis.
 
     TensorFlow counts no padding, and a border cuts windows short on each axis for itself: a mean
     of means is the mean there as well.
     """
-    kind = "AVG" if node.op.startswith("Avg") else "MAX"
+    what = "avg_pool2d" if node.op.startswith("Avg") else "max_pool2d"
     window, strides = (list(node.attr[name].list.i) for name in ("ksize", "strides"))
     padding = node.attr["padding"].s.decode()
 
     def pool(tf: Any, x: Any) -> Any:
         shape = tf.shape(x)
         planes = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], 0))
-        planes = tf.nn.pool(planes, window[2:4], kind, strides[2:4], padding)
+        planes = getattr(tf.nn, what)(planes, window[2:4], strides[2:4], padding)
         flat = tf.shape(planes)
         columns = tf.reshape(planes, [shape[0], shape[1], flat[1] * flat[2], flat[3]])
-        columns = tf.nn.pool(columns, (window[1], 1), kind, (strides[1], 1), padding)
+        columns = getattr(tf.nn, what)(columns, (window[1], 1), (strides[1], 1), padding)
         return tf.reshape(columns, [shape[0], tf.shape(columns)[1], flat[1], flat[2], flat[3]])
 
-    _insert(graph_def, node, pool, ("float64",))
+    _insert(graph_def, node, pool, (kind,))
 
 
 def _insert(graph_def: GraphDef, node: NodeDef, body: Any, kinds: tuple[str, ...]) -> None:
