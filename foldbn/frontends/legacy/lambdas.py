@@ -41,28 +41,29 @@ def check_lambda(config: Any, source: str, own: Collection[str], *, unsafe: bool
     name = str(config.get("name"))
     if _own_name(name, own):
         return
-    wanted = f"a function {identifier(name)!r} in --custom-objects FILE.py takes its place"
+    own_function = f"a function {identifier(name)!r} in --custom-objects FILE.py"
     if called := _stored_name(config):
         if called[0] not in own and listed_function(*called) is None:
             raise Unsupported(
                 f"{source!r} has a layer Lambda ({name!r}) that calls a function which Keras does"
                 f" not know: {called[0]!r}",
-                f"--custom-objects FILE.py takes a Python file that defines it; so does {wanted}",
+                f"a function {called[0]!r} or {identifier(name)!r} in --custom-objects FILE.py takes"
+                " its place",
             )
         return
     if not unsafe:
         raise Unsafe(
             f"{source!r} has a layer Lambda ({name!r}), which holds stored Python code;"
             " foldbn does not run it",
-            wanted
+            f"{own_function} takes its place"
             if is_foreign(_bytecode(config))  # it could not be run
-            else f"{wanted}; --unsafe runs the code, if you trust the file",
+            else f"{own_function} takes its place; --unsafe runs the code, if you trust the file",
         )
     if load_function(_bytecode(config), {}) is None:
         raise Unsupported(
             f"{source!r} has a layer Lambda ({name!r}) whose code was stored by another version of"
             " Python, which this one cannot run",
-            wanted,
+            f"{own_function} takes its place",
         )
 
 
