@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,15 @@ PATIENCE = 240
 
 def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
+    return run_by((), *arguments, **environment)
+
+
+def run_by(
+    starter: Sequence[str], *arguments: Any, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, started by a program that changes what it may do."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*starter, *COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -21,7 +21,9 @@ from foldbn import ops
 from foldbn.affine import Affine, Array
 from foldbn.rules import Absorbs, Blocks, Outcome, Passes, backward, forward
 from tests import reference
-from tests.rules.cases import CASES, CONVOLUTIONS, TRANSPOSED, Case
+from tests.rules.cases import CASES
+from tests.rules.cases.expecting import Case
+from tests.rules.cases.linear import CONVOLUTIONS, TRANSPOSED
 
 SCALES: dict[str, Callable[[Array], Array]] = {
     "one": np.ones_like,

@@ -1,0 +1,87 @@
+"""What a user may demand of a conversion: every layer folded, a speed-up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+import foldbn
+from foldbn.errors import NotFolded, TooSlow
+from tests.convert.untimed import convert, names
+from tests.journeys import randomise
+
+
+def test_require_fold(tmp_path):
+    """A layer that stays is an error for who requires all to go, and nothing is written."""
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Activation("tanh"), layers.BatchNormalization(name="bn")]
+    )
+    path = tmp_path / "model.keras"
+    randomise(model).save(path)
+    with pytest.raises(NotFolded, match=r"1 of 1 affine layers stay.*'bn'") as caught:
+        convert(path, tmp_path / "out", require_fold=True)
+    assert caught.value.exit_code == 5
+    assert names(tmp_path) == {"model.keras"}
+    with pytest.raises(NotFolded):
+        foldbn.inspect(path, require_fold=True)
+
+
+def test_require_fold_is_met(two_ports, tmp_path):
+    """Nobody complains where every layer folds."""
+    assert convert(two_ports, tmp_path, to=("onnx",), require_fold=True).summary.kept == 0
+    assert foldbn.inspect(two_ports, require_fold=True).summary.kept == 0
+
+
+def test_inspect_and_convert_agree(two_ports, converted):
+    """Inspection tells the decisions that conversion carries out."""
+    inspection = foldbn.inspect(two_ports)
+    assert inspection.decisions == converted.decisions
+    assert inspection.summary == converted.summary
+    assert inspection.source == converted.source
+
+
+SIDE = 256
+
+
+def _products(path: Path, count: int) -> Path:
+    """Write an ONNX file of `count` matrix products in a row."""
+    weights = [
+        numpy_helper.from_array(np.eye(SIDE, dtype=np.float32), f"w{i}") for i in range(count)
+    ]
+    nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(count)]
+    ports = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, SIDE])
+        for name in ("x0", f"x{count}")
+    ]
+    graph = helper.make_graph(nodes, "products", ports[:1], ports[1:], weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(proto, path)
+    return path
+
+
+def test_min_speedup(tmp_path):
+    """A file many times as slow is below any bar, and above it the other way round."""
+    short, long = _products(tmp_path / "short.onnx", 1), _products(tmp_path / "long.onnx", 20)
+    with pytest.raises(TooSlow, match=r"is below 0\.800") as caught:
+        foldbn.bench([short, long], min_speedup=0.8)
+    assert caught.value.exit_code == 1
+    (row,) = foldbn.bench([long, short], min_speedup=2).benchmark
+    assert row.verdict == "faster"
+    assert row.speedup > 2
+
+
+def test_min_speedup_of_a_conversion(two_ports, tmp_path):
+    """A conversion that is too slow writes nothing, but an inconclusive one is not too slow."""
+    try:
+        result = foldbn.convert(two_ports, output_dir=tmp_path, to=("onnx",), min_speedup=1e6)
+    except TooSlow:
+        assert names(tmp_path) == set()
+    else:
+        assert {row.verdict for row in result.benchmark} == {"inconclusive"}

@@ -1,0 +1,141 @@
+"""The user's own samples, good and bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import foldbn
+from foldbn import verification
+from foldbn.errors import BadSamples
+from foldbn.frontends import loading
+from tests.convert.untimed import convert, names
+
+
+def test_samples(two_ports, tmp_path):
+    """The user's samples are compared besides the generated ones."""
+    rng = np.random.default_rng(3)
+    path = tmp_path / "samples.npz"
+    np.savez(path, left=rng.normal(size=(7, 3)), right=rng.normal(size=(7, 4)))
+    result = convert(two_ports, tmp_path / "out", to=("onnx",), samples=path)
+    assert result.artifacts[0].verification.samples == 64 + 7
+    verified = foldbn.verify(two_ports, [result.artifacts[0].path], samples=path)
+    assert verified.passed
+    assert verified.artifacts[0].verification.samples == 64 + 7
+
+
+@pytest.fixture(scope="module")
+def ports(two_ports):
+    """Return the inputs ``left`` [3] and ``right`` [4]."""
+    return loading.load(two_ports).original.inputs
+
+
+LEFT, RIGHT = np.ones((2, 3), np.float32), np.ones((2, 4), np.float32)
+BAD_ARRAYS = {
+    "a wrong shape": ({"left": LEFT, "right": LEFT}, r"'right' have shape \(2, 3\)"),
+    "a wrong rank": ({"left": LEFT[0], "right": RIGHT}, r"'left' have shape \(3,\)"),
+    "a missing array": ({"left": LEFT}, "has no array 'right'; it has left"),
+    "unequal counts": ({"left": LEFT, "right": RIGHT[:1]}, r"holds \[1, 2\] samples"),
+    "no samples": ({"left": LEFT[:0], "right": RIGHT[:0]}, r"holds \[0\] samples"),
+    "NaN": ({"left": LEFT * np.nan, "right": RIGHT}, "'left' hold NaN"),
+    "infinity": ({"left": LEFT, "right": RIGHT * np.inf}, "'right' hold NaN, infinity"),
+    "text": ({"left": np.full((2, 3), "a"), "right": RIGHT}, "no numbers"),
+    "complex numbers": ({"left": LEFT * 1j, "right": RIGHT}, "no numbers"),
+    "objects": ({"left": LEFT.astype(object), "right": RIGHT}, "cannot read samples"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "words"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_samples_that_do_not_fit(tmp_path, ports, arrays, words):
+    """Samples that do not fit the inputs are refused, saying which and how."""
+    path = tmp_path / "samples.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(BadSamples, match=words) as caught:
+        verification.load_samples(path, ports)
+    assert caught.value.exit_code == 3
+
+
+def _is_no_file(_path: Path) -> None:
+    pass
+
+
+def _is_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _is_text(path: Path) -> None:
+    path.write_text("1, 2, 3")
+
+
+def _is_truncated(path: Path) -> None:
+    np.save(path, LEFT)
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def _is_truncated_zip(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, left=LEFT, right=RIGHT)
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def _is_a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _is_one_array(path: Path) -> None:
+    np.save(path, LEFT)
+
+
+class _Malicious:
+    """Pickled code that would leave a file behind when it is run."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._mark,)
+
+
+def _is_a_pickle(path: Path) -> None:
+    import pickle
+
+    path.write_bytes(pickle.dumps(_Malicious(path.with_name("mark"))))
+
+
+def _is_an_array_of_pickles(path: Path) -> None:
+    np.save(path, np.array([_Malicious(path.with_name("mark"))], object), allow_pickle=True)
+
+
+BAD_FILES = [
+    _is_no_file,
+    _is_empty,
+    _is_text,
+    _is_truncated,
+    _is_truncated_zip,
+    _is_a_folder,
+    _is_one_array,
+    _is_a_pickle,
+    _is_an_array_of_pickles,
+]
+
+
+@pytest.mark.parametrize("write", BAD_FILES, ids=lambda write: write.__name__.strip("_"))
+def test_samples_that_cannot_be_read(tmp_path, ports, write):
+    """A file without samples is refused, and nothing that is pickled in it is run."""
+    path = tmp_path / "samples.npy"
+    write(path)
+    with pytest.raises(BadSamples, match=r"samples\.npy"):
+        verification.load_samples(path, ports)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_bad_samples_stop_a_conversion(two_ports, tmp_path):
+    """Nothing is written when the samples are bad."""
+    path = tmp_path / "samples.npy"
+    np.save(path, LEFT)
+    with pytest.raises(BadSamples, match=r"the model has 2 inputs"):
+        convert(two_ports, tmp_path / "out", samples=path)
+    assert names(tmp_path) == {"samples.npy"}

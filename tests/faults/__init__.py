@@ -1,0 +1,1 @@
+"""Tests of what is left when the command is ended, or nothing can be written."""

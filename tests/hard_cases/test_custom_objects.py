@@ -1,0 +1,109 @@
+"""Hard case 10: layers, losses and metrics that are not of Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import foldbn
+from foldbn.errors import Unsupported, UsageError
+from tests.hard_cases.proving import outcomes, stack
+
+LAYERS = """
+import keras
+
+{decorator}
+class Doubling(keras.layers.Layer):
+    def call(self, x):
+        return x + x
+
+    def compute_output_shape(self, shape):
+        return shape
+"""
+
+
+@pytest.fixture
+def custom(tmp_path) -> tuple[Path, Path]:
+    """Return a model with a layer of the user's own, and the Python file that defines it."""
+    import keras
+
+    definitions = tmp_path / "layers.py"
+    definitions.write_text(LAYERS.format(decorator=""))
+    names: dict[str, Any] = {"__name__": "layers"}
+    exec(definitions.read_text(), names)  # noqa: S102 - the file that was just written
+    model = stack(
+        (4,),
+        keras.layers.Dense(3, name="dense"),
+        keras.layers.BatchNormalization(name="bn"),
+        names["Doubling"](name="twice"),
+    )
+    model.save(tmp_path / "custom.keras")
+    model.save(tmp_path / "custom.h5")
+    return tmp_path / "custom.keras", definitions
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_10_unknown_layer(custom, suffix):
+    """A layer that Keras does not know is named, and the hint says how to give it."""
+    model, _ = custom
+    with pytest.raises(Unsupported, match="Doubling") as caught:
+        foldbn.inspect(model.with_suffix(suffix))
+    assert caught.value.exit_code == 3
+    assert "--custom-objects" in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    "decorator",
+    ["", "@keras.saving.register_keras_serializable()"],
+    ids=["plain", "registered"],
+)
+def test_10_custom_objects(custom, tmp_path, suffix, decorator):
+    """With the file that defines its layers a model converts like any other."""
+    model, definitions = custom
+    definitions.write_text(LAYERS.format(decorator=decorator))
+    result = foldbn.convert(
+        model.with_suffix(suffix),
+        output_dir=tmp_path / "out",
+        custom_objects=definitions,
+        bench=False,
+    )
+    assert outcomes(result) == {"bn": "folded"}
+    assert [artifact.verification.passed for artifact in result.artifacts] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("def broken(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), (None, "FileNotFound")],
+)
+def test_10_custom_objects_that_do_not_run(custom, text, words):
+    """A file of definitions that cannot be run is the user's mistake, and named."""
+    model, definitions = custom
+    definitions.unlink()
+    if text is not None:
+        definitions.write_text(text)
+    with pytest.raises(UsageError, match=rf"layers\.py.*{words}") as caught:
+        foldbn.inspect(model, custom_objects=definitions)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_10_custom_loss(tmp_path, suffix):
+    """A loss and a metric that nobody else knows do not matter for inference."""
+    import keras
+
+    def my_loss(wanted: Any, found: Any) -> Any:
+        return keras.ops.mean(keras.ops.abs(wanted - found))
+
+    class MyMetric(keras.metrics.MeanSquaredError):
+        pass
+
+    model = stack((4,), keras.layers.Dense(3), keras.layers.BatchNormalization(name="bn"))
+    model.compile(optimizer="sgd", loss=my_loss, metrics=[MyMetric()])
+    model.fit(np.ones((4, 4)), np.ones((4, 3)), verbose=0)
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    assert outcomes(foldbn.inspect(path)) == {"bn": "folded"}

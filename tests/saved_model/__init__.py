@@ -1,0 +1,1 @@
+"""Tests of the folded graph as a SavedModel."""
