@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foldbn.frontends.written_out import write_out_pool
 from foldbn.frontends.frozen import FrozenModel, empty_like
+from foldbn.frontends.written_out import write_out_pool
 
 _OF_VOLUMES = ("AvgPool3D", "MaxPool3D")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from foldbn.frontends.conditionals import constant_value
-from foldbn.frontends.frozen import GraphDef, NodeDef, add_constant, node_of
+from foldbn.frontends.frozen import GraphDef, NodeDef, add_constant, node_of, readers_of
 
 _SUMS = ("Add", "AddV2")
 _BROADCASTING = ("Cast", "Mul", "SelectV2", "Identity")
@@ -28,13 +28,10 @@ def settle_dropouts(graph_def: GraphDef) -> GraphDef:
     nodes = {node.name: node for node in graph_def.node}
     if not any(node.op == "RandomUniform" for node in graph_def.node):
         return graph_def
-    readers: dict[str, set[str]] = {}
-    for node in graph_def.node:
-        for source in node.input:
-            readers.setdefault(node_of(source), set()).add(node.op)
+    readers = readers_of(graph_def)
     for node in list(graph_def.node):
         mask = _mask(node, nodes, graph_def)
-        if mask is not None and readers.get(node.name, set()) <= set(_BROADCASTING):
+        if mask is not None and all(n.op in _BROADCASTING for n in readers.get(node.name, ())):
             graph_def.node.remove(node)
             add_constant(graph_def, node.name, mask)
     return graph_def

@@ -145,6 +145,15 @@ def is_control(reference: str) -> bool:
     return reference.startswith("^")
 
 
+def readers_of(graph_def: GraphDef) -> dict[str, list[NodeDef]]:
+    """Return the nodes that read each node, once for each input that does."""
+    readers: dict[str, list[NodeDef]] = {}
+    for node in graph_def.node:
+        for source in node.input:
+            readers.setdefault(node_of(source), []).append(node)
+    return readers
+
+
 def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
     """Return the nodes that the nodes `keep` need, in topological order; placeholders stay.
 

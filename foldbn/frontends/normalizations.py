@@ -21,6 +21,7 @@ from foldbn.frontends.frozen import (
     empty_like,
     node_of,
     prune,
+    readers_of,
 )
 
 HALVES = ("LayerNormalization", "GroupNormalization", "RMSNormalization")
@@ -70,10 +71,7 @@ def part_normalizations(model: FrozenModel) -> FrozenModel:
 class _Finder:
     def __init__(self, graph_def: GraphDef) -> None:
         self._nodes = {node.name: node for node in graph_def.node}
-        self._readers: dict[str, list[NodeDef]] = {}
-        for node in graph_def.node:
-            for source in node.input:
-                self._readers.setdefault(node_of(source), []).append(node)
+        self._readers = readers_of(graph_def)
 
     def find(self, root: NodeDef) -> _Found | None:
         """Return the normalization whose factor begins with `root`."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldbn.errors import Unsupported, said
-from foldbn.frontends.written_out import write_out_pool, write_out_resize
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
@@ -21,6 +20,7 @@ from foldbn.frontends.frozen import (
     numpy_type,
 )
 from foldbn.frontends.retyping import DT_DOUBLE, DT_FLOAT, retype_library, retype_node
+from foldbn.frontends.written_out import write_out_pool, write_out_resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

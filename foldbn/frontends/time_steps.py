@@ -26,6 +26,7 @@ from foldbn.frontends.frozen import (
     empty_like,
     node_of,
     prune,
+    readers_of,
 )
 
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask")
@@ -53,10 +54,7 @@ class _Turns:
 
     def __init__(self, graph_def: GraphDef) -> None:
         self._nodes = {node.name: node for node in graph_def.node}
-        self._readers: dict[str, list[NodeDef]] = {}
-        for node in graph_def.node:
-            for source in node.input:
-                self._readers.setdefault(node_of(source), []).append(node)
+        self._readers = readers_of(graph_def)
         self.taken: dict[str, str] = {}
         self.stacked: dict[str, NodeDef] = {}
         for node in graph_def.node:

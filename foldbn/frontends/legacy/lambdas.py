@@ -47,8 +47,8 @@ def check_lambda(config: Any, source: str, own: Collection[str], *, unsafe: bool
             raise Unsupported(
                 f"{source!r} has a layer Lambda ({name!r}) that calls a function which Keras does"
                 f" not know: {called[0]!r}",
-                f"a function {called[0]!r} or {identifier(name)!r} in --custom-objects FILE.py takes"
-                " its place",
+                f"a function {called[0]!r} or {identifier(name)!r} in --custom-objects FILE.py"
+                " takes its place",
             )
         return
     if not unsafe:
