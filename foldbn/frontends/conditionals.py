@@ -27,6 +27,7 @@ from foldbn.frontends.frozen import (
     node_of,
     tensor_name,
 )
+from foldbn.frontends.pure_ops import ALLOWED
 
 SWITCHES = ("Switch", "RefSwitch")
 MERGES = ("Merge", "RefMerge")
@@ -115,6 +116,8 @@ def constant_value(
             return None
         data = [node_of(source) for source in node.input if not is_control(source)]
         if node.op in (*SWITCHES, *MERGES, *LOOPS) or not (data or node.op == "Const"):
+            return None
+        if node.op not in ALLOWED:
             return None
         if any(value.HasField("func") or value.list.func for value in node.attr.values()):
             return None

@@ -22,7 +22,8 @@ from foldbn.frontends.frozen import (
     prune,
 )
 from foldbn.frontends.inlining import inline
-from foldbn.frontends.old_loops import with_whiles
+from foldbn.frontends.loop_check import check_loops
+from foldbn.frontends.old_loops import has_old_loops, with_whiles
 from foldbn.frontends.pivots import tie_constants
 from foldbn.frontends.variables import by_tensorflow, captured_values, with_constants
 
@@ -106,10 +107,20 @@ def freeze_graph(
     check_certainty(flat, keep, layers)
     part = prune(flat, keep)
     _check_dense(part)
-    there = {node.name for node in part.node}
-    known = {name: value for name, value in values.items() if name in there}
+    known = _of_nodes(values, part)
     constant, great = with_constants(part, known) or by_tensorflow(part, keep, known)
-    return _finish(flatten(constant, ()), inputs, outputs, great, layers)
+    model = _finish(flatten(constant, ()), inputs, outputs, great, layers)
+    if has_old_loops(part):
+        # A loop of TensorFlow 1 runs only with the control inputs that hold it together.
+        running = prune(flat, keep, controls=True)
+        if original := with_constants(running, _of_nodes(values, running)):
+            check_loops(model, *original)
+    return model
+
+
+def _of_nodes(values: Mapping[str, NDArray[Any]], graph_def: GraphDef) -> dict[str, NDArray[Any]]:
+    there = {node.name for node in graph_def.node}
+    return {name: value for name, value in values.items() if name in there}
 
 
 def flatten(graph_def: GraphDef, outputs: Sequence[Named]) -> GraphDef:
@@ -185,9 +196,8 @@ def _finish(
     if len({port.shape[0] for port in fed}) > 1:
         shapes = ", ".join(f"{port.name} {port.shape}" for port in fed)
         raise Unsupported(f"the inputs disagree on the batch axis: {shapes}")
-    there = {node.name for node in graph_def.node}
-    values = {name: value for name, value in values.items() if name in there}
-    return FrozenModel(graph_def, fed, tuple(ports[len(inputs) :]), layers, values=values)
+    known = _of_nodes(values, graph_def)
+    return FrozenModel(graph_def, fed, tuple(ports[len(inputs) :]), layers, values=known)
 
 
 def unique_names(names: list[str]) -> list[str]:

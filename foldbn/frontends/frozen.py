@@ -154,11 +154,11 @@ def readers_of(graph_def: GraphDef) -> dict[str, list[NodeDef]]:
     return readers
 
 
-def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
+def prune(graph_def: GraphDef, keep: tuple[str, ...], *, controls: bool = False) -> GraphDef:
     """Return the nodes that the nodes `keep` need, in topological order; placeholders stay.
 
-    Control inputs are dropped: a frozen graph has no state for them to order. A loop of
-    TensorFlow 1 has no such order: its edge back to the beginning is passed over.
+    Control inputs are dropped unless `controls` is set: a frozen graph has no state for them to
+    order. A loop of TensorFlow 1 has no such order: its edge back to the beginning is passed over.
     """
     nodes = {node.name: node for node in graph_def.node}
     roots = [*(n.name for n in graph_def.node if n.op == "Placeholder"), *keep]
@@ -176,14 +176,14 @@ def prune(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
             continue
         begun.add(name)
         stack.append((name, True))
-        data = [node_of(i) for i in nodes[name].input if not is_control(i)]
+        data = [node_of(i) for i in nodes[name].input if controls or not is_control(i)]
         stack.extend((source, False) for source in reversed(data) if source not in ordered)
     result = empty_like(graph_def)
     for name in ordered:
         copy = result.node.add()
         copy.CopyFrom(nodes[name])
         copy.attr.pop("_class", None)  # a wish to stand beside a node that may be gone
-        data = [i for i in copy.input if not is_control(i)]
+        data = [i for i in copy.input if controls or not is_control(i)]
         del copy.input[:]
         copy.input.extend(data)
     return result

@@ -7,6 +7,7 @@ of theirs to move away, or a map to move in, the runtime would be left with the 
 from __future__ import annotations
 
 from foldbn import ops
+from foldbn.frontends.attribution import AFFINE_KINDS
 from foldbn.frontends.context import Context
 from foldbn.frontends.groups import Group, sole_readers, without
 
@@ -41,7 +42,7 @@ def join_gated(groups: list[Group], _: Context) -> list[Group]:
         group.inputs = (source,)
         group.nodes = [node for each in members for node in each.nodes] + group.nodes
         factor = sole.get(group.outputs[0])
-        if factor is not None and _is_constant(factor.op) and _scope(factor) == _scope(group):
+        if factor is not None and _is_constant(factor) and _scope(factor) == _scope(group):
             group.extend(factor, group.op)
             joined.append(factor)
         joined += members
@@ -61,7 +62,7 @@ class _Search:
         sources = list(product.inputs)
         for tensor in product.inputs:
             producer = self._producers.get(tensor)
-            if producer is not None and _is_constant(producer.op):
+            if producer is not None and _is_constant(producer):
                 sources.append(producer.inputs[0])
         for source in sources:
             found = self._between(source, product)
@@ -97,12 +98,14 @@ def _is_elementwise(group: Group) -> bool:
         return False
     if isinstance(group.op, ops.Multiply | ops.Add):
         return True
-    return group.kind in _CURVES or _is_constant(group.op)
+    return group.kind in _CURVES or _is_constant(group)
 
 
-def _is_constant(op: ops.Op) -> bool:
-    """Whether an op adds or multiplies with one number."""
-    return isinstance(op, ops.AffineOp) and op.affine.compact().scale.size == 1
+def _is_constant(group: Group) -> bool:
+    """Whether a group adds or multiplies with one number, and is no layer that says what became."""
+    if not isinstance(group.op, ops.AffineOp) or group.owner.kind in AFFINE_KINDS:
+        return False
+    return bool(group.op.affine.compact().scale.size == 1)
 
 
 def _scope(group: Group) -> str:

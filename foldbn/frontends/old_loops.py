@@ -52,12 +52,17 @@ def with_whiles(graph_def: GraphDef, keep: tuple[str, ...]) -> GraphDef:
     Raises:
         Unsupported: a loop is of a form that TensorFlow's while_loop does not write.
     """
-    if not any(node.op in ("LoopCond", "TensorArrayV3") for node in graph_def.node):
+    if not has_old_loops(graph_def):
         return graph_def
     graph_def = prune(with_lists(graph_def), keep)
     while (loop := _innermost(graph_def)) is not None:
         graph_def = prune(_replaced(graph_def, loop), keep)
     return graph_def
+
+
+def has_old_loops(graph_def: GraphDef) -> bool:
+    """Whether a graph has loops or arrays of TensorFlow 1."""
+    return any(node.op in ("LoopCond", "TensorArrayV3") for node in graph_def.node)
 
 
 def _innermost(graph_def: GraphDef) -> Loop | None:

@@ -128,6 +128,8 @@ def _recognize(
     op, inputs = found or (ops.Opaque(node.op), context.data(node))
     if isinstance(op, ops.AffineOp):
         if not all(np.isfinite(part).all() for part in op.affine.parts):
+            if not owner.by_variable and owner.kind not in AFFINE_KINDS:
+                return [Group(ops.Opaque(node.op), context.data(node), outputs, [node], owner)]
             raise BadWeights(f"layer {owner.layer!r}: its scale and shift are not finite")
         if not op.affine.has_scale and owner.by_variable and owner.kind not in _TOLD:
             op = ops.Bias(op.affine.shift)

@@ -112,6 +112,7 @@ class _Body:
                 if not source.startswith("^"):
                     self._readers.setdefault(self._root(source), []).append(node)
         results = [function.ret[each.name] for each in function.signature.output_arg]
+        self._results = {self._root(result) for result in results}
         self._fixed = {
             number
             for number, (name, result) in enumerate(zip(self._arguments, results, strict=True))
@@ -139,6 +140,8 @@ class _Body:
             readers = [r for r in self._readers.get(item.name, []) if r.op not in _SAME]
             if steps is None or len(readers) != 1 or readers[0].op != "MatMul":
                 continue
+            if item.name in self._results:
+                continue
             product = readers[0]
             kernel = self._argument(product.input[1])
             turned = product.attr["transpose_a"].b or product.attr["transpose_b"].b
@@ -161,7 +164,8 @@ class _Body:
         node = product
         while True:
             readers = [r for r in self._readers.get(node.name, []) if r.op not in _SAME]
-            if len(readers) != 1 or readers[0].op not in (*_SUMS, "BiasAdd"):
+            alone = len(readers) == 1 and node.name not in self._results
+            if not alone or readers[0].op not in (*_SUMS, "BiasAdd"):
                 return None
             others = [s for s in readers[0].input if self._root(s) != node.name]
             bias = self._bias_argument(others[0]) if len(others) == 1 else None

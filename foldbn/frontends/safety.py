@@ -66,6 +66,7 @@ def check_meta_graph(meta: Any, path: str) -> None:
         Unsupported: an op is not known to this TensorFlow.
     """
     library = {function.signature.name for function in meta.graph_def.library.function}
+    _check_names(library, path)
     count = 0
     for place, node in _nodes(meta):
         count += 1
@@ -133,6 +134,15 @@ def _nodes(meta: Any) -> Iterator[tuple[str, Any]]:
     for function in meta.graph_def.library.function:
         for node in function.node_def:
             yield function.signature.name, node
+
+
+def _check_names(library: set[str], path: str) -> None:
+    """Refuse a function that goes by the name of an op: a node of that name would be either."""
+    from tensorflow.python.framework import op_def_registry
+
+    for name in sorted(library):
+        if op_def_registry.get(name) is not None:
+            raise Unsafe(f"{path!r} has a function that is called like the op {name}", _ANEW)
 
 
 def _check_op(node: Any, place: str, path: str) -> None:

@@ -93,9 +93,10 @@ def _convert(graph_def: GraphDef, node: NodeDef, nodes: dict[str, NodeDef], *, g
     element = node.attr["T" if "T" in node.attr else "dtype"]
     kinds = {"element_dtype": int(element.type)}
     ordered = node.op in ("TensorArrayScatterV3", "TensorArrayGatherV3")
-    if ordered and not _counts_up(nodes[node_of(rest[0])], nodes):
+    array = nodes[node_of(node.input[0])]
+    if ordered and not _all_in_order(nodes[node_of(rest[0])], array, nodes):
         raise Unsupported(
-            f"{node.name!r} takes the elements of a TensorArray out of order",
+            f"{node.name!r} takes some elements of a TensorArray, or takes them out of order",
             "export the model again with tf.compat.v1.enable_control_flow_v2()",
         )
     shape = _shape(graph_def, node, node.attr["element_shape"].shape)
@@ -123,8 +124,11 @@ def _rewrite(node: NodeDef, kind: str, inputs: list[str], kinds: dict[str, int])
     node.input.extend(inputs)
 
 
-def _counts_up(node: NodeDef, nodes: dict[str, NodeDef]) -> bool:
-    """Whether indices are 0, 1, 2 ... to the end, as those of stack() and unstack() are."""
+def _all_in_order(indices: NodeDef, array: NodeDef, nodes: dict[str, NodeDef]) -> bool:
+    """Whether indices are 0, 1, 2 ... to the end, as those of stack() and unstack() are.
+
+    Where they end is not always known here; `check_loops` looks at what comes out.
+    """
     from tensorflow.python.framework import tensor_util
 
     def number(source: str) -> Any:
@@ -132,11 +136,14 @@ def _counts_up(node: NodeDef, nodes: dict[str, NodeDef]) -> bool:
         held = origin.op == "Const"
         return tensor_util.MakeNdarray(origin.attr["value"].tensor) if held else None
 
-    if node.op == "Const":
-        indices = tensor_util.MakeNdarray(node.attr["value"].tensor)
-        return bool((indices == np.arange(indices.size)).all())
-    counts = node.op == "Range" and number(node.input[0]) == 0 and number(node.input[2]) == 1
-    return bool(counts)
+    size = number(array.input[0])
+    if indices.op == "Const":
+        found = tensor_util.MakeNdarray(indices.attr["value"].tensor)
+        return bool((found == np.arange(found.size)).all()) and size in (None, found.size)
+    if indices.op != "Range" or number(indices.input[0]) != 0 or number(indices.input[2]) != 1:
+        return False
+    limit = number(indices.input[1])
+    return limit is None or size is None or bool(limit == size)
 
 
 def _shape(graph_def: GraphDef, node: NodeDef, shape: Any) -> str:

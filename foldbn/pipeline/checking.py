@@ -104,7 +104,7 @@ def verify(  # noqa: PLR0913 - every option of the command
         choices = Choices(signature, custom_objects, unsafe, inputs, outputs)
         loaded = load(Path(original), choices)
     with clock.phase("verify"):
-        sets = samples_for(loaded.original, samples, seed)
+        sets = samples_for(loaded, samples, seed)
         judge = Judge(loaded, sets)
         artifacts = tuple(
             VerifiedArtifact(

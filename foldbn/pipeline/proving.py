@@ -62,7 +62,7 @@ def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
         require_folded(folded.decisions)
     loaded = folded.loaded
     with clock.phase("verify"):
-        sets = samples_for(loaded.original, samples, seed)
+        sets = samples_for(loaded, samples, seed)
         proof = verification.prove(
             loaded.single,
             folded.model,

@@ -15,6 +15,7 @@ from foldbn.frontends import loading, reader, writer
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.graph_file import Ports
 from foldbn.frontends.loading import LoadedModel
+from foldbn.frontends.ranges import ranges_of
 from foldbn.results import ArtifactVerification, BenchmarkRow, Decision
 
 Notify = Callable[[str, str], None]
@@ -94,11 +95,13 @@ def load_and_fold(path: Path, choices: Choices, clock: Clock) -> Folded:
 
 
 def samples_for(
-    original: FrozenModel, samples: PathLike | None, seed: int
+    loaded: LoadedModel, samples: PathLike | None, seed: int
 ) -> list[verification.Samples]:
     """Return sets of generated samples, and the user's own where there are any."""
-    own = None if samples is None else verification.load_samples(Path(samples), original.inputs)
-    sets = verification.generate_samples(original.inputs, seed, like=own)
+    ports = loaded.original.inputs
+    own = None if samples is None else verification.load_samples(Path(samples), ports)
+    ranges = ranges_of(loaded.simplified)
+    sets = verification.generate_samples(ports, seed, like=own, ranges=ranges)
     return sets if own is None else [*sets, own]
 
 

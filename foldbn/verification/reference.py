@@ -191,7 +191,7 @@ def _jitter(evaluate: Evaluator, samples: Samples, exact: Outputs) -> Outputs:
             for name, array in samples.items()
         }
         for name, array in evaluate(shaken).items():
-            moved[name] += np.square(array - exact[name]) / tries
+            moved[name] += np.square(array.astype(np.float64) - exact[name]) / tries
     return {name: np.sqrt(array) for name, array in moved.items()}
 
 

@@ -102,8 +102,13 @@ def verify_artifact(
 
 def worst_of(verdicts: Sequence[ArtifactVerification]) -> ArtifactVerification:
     """Return the worst verdict, with the number of all samples."""
-    worst = min(verdicts, key=lambda verdict: (verdict.passed, -(verdict.error or math.inf)))
+    worst = min(verdicts, key=_rank)
     return replace(worst, samples=sum(verdict.samples for verdict in verdicts))
+
+
+def _rank(verdict: ArtifactVerification) -> tuple[bool, float]:
+    """Return what sorts verdicts, the worst first; one without a figure is no number at all."""
+    return verdict.passed, -(math.inf if verdict.error is None else verdict.error)
 
 
 def _run(artifact: Artifact, reference: Reference, name: str) -> Outputs:

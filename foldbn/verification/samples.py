@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from foldbn.errors import BadSamples
 from foldbn.frontends.frozen import FLOATS, Port
+from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 
 _KINDS = ("uniform", "normal", "wide")
@@ -19,20 +20,35 @@ _GENERATED = 64
 _FEWEST = 6
 _MOST_NUMBERS = 2**20
 _UNKNOWN_LENGTH = 32
+_BYTES = ("uint8", "int8")  # pixels
+_INTEGERS = (*_BYTES, "uint16", "int16", "uint32", "int32", "uint64", "int64")
+_MOST_OF_HALF, _MOST_OF_SINGLE = 3e4, 1e30
 
 
 def generate_samples(
-    ports: Sequence[Port], seed: int, like: Samples | None = None
+    ports: Sequence[Port],
+    seed: int,
+    like: Samples | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> list[Samples]:
     """Return sets of samples for the inputs `ports`, by input name, batch axis first.
 
     Floats are numbers that the port's own type holds, and given in float32.
     Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
-    of the second, normal with deviation 1; of the third, normal with deviation 3. The sets
-    are kept apart because the greater the inputs, the greater the rounding. Integers are 0
-    or 1, which every embedding has rows for. Large inputs get fewer samples. Lengths that
-    the model leaves open are those of the samples `like`, or 32.
+    of the second, normal with deviation 1; of the third, normal with deviation 3 once the scale
+    and shift have happened to them that a model begins with, as one of images does. The sets
+    are kept apart because the greater the inputs, the greater the rounding. Integers are drawn
+    from the rows of the tables they look up; bytes are any; others are 0 or 1, which every table
+    has rows for. Large inputs get fewer samples. Lengths that the model leaves open are those
+    of the samples `like`, or 32.
+
+    Args:
+        ports: the inputs.
+        seed: of the numbers.
+        like: samples of the user's.
+        ranges: what is known of the inputs, by name.
     """
+    known = ranges or {}
     rng = np.random.default_rng(seed)
     shapes = [_sample_shape(port, like) for port in ports]
     greatest = max(int(np.prod(shape)) for shape in shapes)
@@ -40,7 +56,7 @@ def generate_samples(
     sizes = [len(part) for part in np.array_split(np.arange(count), len(_KINDS))]
     return [
         {
-            port.name: _draw(rng, kind, (size, *shape), port.dtype)
+            port.name: _draw(rng, kind, (size, *shape), port.dtype, known.get(port.name, Range()))
             for port, shape in zip(ports, shapes, strict=True)
         }
         for kind, size in zip(_KINDS, sizes, strict=True)
@@ -53,14 +69,37 @@ def _sample_shape(port: Port, like: Samples | None) -> tuple[int, ...]:
     return tuple(own or n for own, n in zip(port.shape[1:], known, strict=True))
 
 
-def _draw(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+def _draw(
+    rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str, known: Range
+) -> NDArray[Any]:
     if dtype not in FLOATS:
-        return rng.integers(0, 2, shape).astype(dtype)
+        return _draw_integers(rng, shape, dtype, known.rows)
     if kind == "uniform":
         values = rng.random(shape)
         values[0], values[-1] = 0, 1
         return _held(values, dtype)
-    return _held(rng.standard_normal(shape) * (3 if kind == "wide" else 1), dtype)
+    values = rng.standard_normal(shape)
+    if kind == "wide":
+        values = _within((3 * values - known.shift) / known.scale, dtype)
+    return _held(values, dtype)
+
+
+def _draw_integers(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, rows: int
+) -> NDArray[Any]:
+    if not rows and dtype in _BYTES:
+        return rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    last = np.iinfo(dtype).max if dtype in _INTEGERS else 1
+    values = rng.integers(0, min(rows or 2, last + 1), shape).astype(dtype)
+    values.flat[-1] = min(rows or 2, last + 1) - 1
+    return values
+
+
+def _within(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return numbers that a model of half precision can be fed as well."""
+    most = _MOST_OF_HALF if dtype == "float16" else _MOST_OF_SINGLE
+    clipped: NDArray[Any] = np.clip(values, -most, most)
+    return clipped
 
 
 def _held(values: NDArray[Any], dtype: str) -> NDArray[Any]:

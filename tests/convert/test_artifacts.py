@@ -14,6 +14,7 @@ import pytest
 
 import foldbn
 from tests.convert.untimed import convert, names
+from tests.journeys import randomise
 
 
 def _onnx(result: foldbn.Conversion) -> onnx.ModelProto:
@@ -169,3 +170,16 @@ def test_phases(two_ports, tmp_path):
     phases = [detail for event, detail in told if event == "phase"]
     assert phases == ["load", "fold", "verify", "export", "verify"]
     assert names(tmp_path) == {"two_ports.onnx"}
+
+
+def test_an_output_of_truth_values(tmp_path):
+    """What a model decides is compared as what it is."""
+    import keras
+
+    x = keras.Input((5,), name="x")
+    y = keras.layers.BatchNormalization(name="bn")(keras.layers.Dense(3)(x))
+    model = randomise(keras.Model(x, keras.ops.greater(y, 0.1)))
+    model.save(tmp_path / "m.keras")
+    result = convert(tmp_path / "m.keras", tmp_path)
+    assert [artifact.verification.passed for artifact in result.artifacts] == [True, True]
+    assert result.summary.folded == 1

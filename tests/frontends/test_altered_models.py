@@ -70,6 +70,12 @@ def _exploding(meta: Any) -> None:
         function.node_def.add(name="n", op="NoOp")
 
 
+def _disguised(meta: Any) -> None:
+    """Let a node that reads a file pass for a call of a function."""
+    meta.graph_def.library.function.add().signature.name = "ReadFile"
+    meta.graph_def.node.add(name="innocent", op="ReadFile", input=["anything"])
+
+
 def _hollow(meta: Any) -> None:
     node = meta.graph_def.node.add(name="bomb", op="Const")
     node.attr["dtype"].type = 1
@@ -82,6 +88,7 @@ def _hollow(meta: Any) -> None:
 
 SPOILED = {
     "a function that nobody calls": (_idle_function, Unsafe, r"WriteFile \(n, in the function nev"),
+    "an op in the disguise of a function": (_disguised, Unsafe, "called like the op ReadFile"),
     "an unknown op": (_unknown, Unsupported, r"does not know: TheirOwnKernel \(strange\)"),
     "functions without end": (_endless, Unsafe, "call each other without end"),
     "functions that unfold": (_exploding, Unsafe, "has a function level_"),

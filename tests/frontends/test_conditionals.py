@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foldbn.frontends.conditionals import constant_value
 from foldbn.frontends.freezing import Named, flatten
 from tests.frontends.old_graphs import old_control_flow
 
@@ -144,3 +145,16 @@ def test_position_of_a_merge():
     assert not {node.op for node in after.node} & FLOW
     np.testing.assert_array_equal(_run(after), wanted)
     np.testing.assert_array_equal(wanted, X * 5)
+
+
+def test_a_predicate_that_reads_a_file_is_not_looked_at(tmp_path):
+    """Nothing of a graph is run that could reach outside of it."""
+    import tensorflow as tf
+
+    (tmp_path / "secret").write_text("yes")
+    with tf.Graph().as_default() as graph:
+        content = tf.io.read_file(tf.constant(str(tmp_path / "secret")))
+        asked = tf.equal(content, tf.constant("yes"), name="asked")
+    graph_def = graph.as_graph_def()
+    nodes = {node.name: node for node in graph_def.node}
+    assert constant_value(asked.name, nodes, graph_def) is None

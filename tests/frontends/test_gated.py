@@ -88,3 +88,13 @@ def test_argument_of_a_custom_gradient_may_go():
     assert journey.told == "bn folded backward into before"
     assert journey.max_rel() <= 1e-9
     assert "IdentityN" not in {node.op for node in journey.model.graph_def.node}
+
+
+def test_a_layer_inside_is_told():
+    """A Rescaling between x and its own sigmoid is a layer of the user's, whatever it computes."""
+    import keras
+
+    x = keras.Input((4,))
+    curve = keras.layers.Activation("sigmoid")(keras.layers.Rescaling(1.7, name="scale")(x))
+    journey = journeys.of_keras(keras.Model(x, keras.layers.Multiply()([x, curve])))
+    assert journey.outcomes == {"scale": "lowered"}

@@ -122,3 +122,34 @@ def test_array_that_has_no_like(tmp_path):
     with pytest.raises(Unsupported, match=r"TensorArray(Split|Concat)V3") as caught:
         loading.load(saved.path)
     assert "enable_control_flow_v2" in caught.value.hint
+
+
+def _first_half(v1: Any, size: Any) -> Any:
+    """Fill an array of six elements, and gather three of them."""
+    array = v1.TensorArray("float32", size, element_shape=[])
+    full = v1.while_loop(lambda i, _: i < 6, lambda i, a: (i + 1, a.write(i, 1.5)), (0, array))[1]
+    return v1.reduce_sum(full.gather(v1.range(3)))
+
+
+def test_some_elements(tmp_path):
+    """A list is taken whole: what gathers less of an array is refused."""
+
+    def build(v1: Any, _get: Any) -> Any:
+        x = v1.placeholder("float32", [None, 3], name="x")
+        return {"x": x}, {"y": x + _first_half(v1, 6)}, {}
+
+    saved = save(OldGraph(build, {"x": np.ones((2, 3), np.float32)}, ()), tmp_path / "m")
+    with pytest.raises(Unsupported, match=r"TensorArrayGatherV3.* takes some elements of a Tensor"):
+        loading.load(saved.path)
+
+
+def test_some_elements_of_a_size_that_only_running_tells(tmp_path):
+    """Where the graph does not tell how long an array is, what comes out of it does."""
+
+    def build(v1: Any, _get: Any) -> Any:
+        x = v1.placeholder("float32", [None, 6], name="x")
+        return {"x": x}, {"y": x + _first_half(v1, v1.shape(x)[1])}, {}
+
+    saved = save(OldGraph(build, {"x": np.ones((2, 6), np.float32)}, ()), tmp_path / "m")
+    with pytest.raises(Unsupported, match=r"before 'y' cannot be written .*: the outputs differ"):
+        loading.load(saved.path)

@@ -146,3 +146,15 @@ def test_bad_kernel():
     model.get_layer("dense").kernel.assign(np.full((5, 3), np.nan))
     with pytest.raises(BadWeights, match=r"'dense'.*NaN"):
         journeys.of_keras(model)
+
+
+def test_a_mask_of_infinity_is_no_weight():
+    """Attention adds minus infinity where nothing is to be seen: that is no broken layer."""
+    import keras
+
+    mask = np.triu(np.full((3, 3), -np.inf, np.float32), 1)
+    x = keras.Input((3, 3))
+    y = keras.layers.BatchNormalization(name="bn")(keras.layers.Dense(3, name="dense")(x))
+    journey = journeys.of_keras(randomise(keras.Model(x, keras.ops.softmax(y + mask))))
+    assert journey.outcomes == {"bn": "folded"}
+    assert journey.max_rel() <= 1e-9

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tests import journeys
@@ -117,3 +121,41 @@ def test_loop_goes_to_both_formats(name, tmp_path):
     result = foldbn.convert(tmp_path / "loop.keras", bench=False)
     assert result.summary.folded == 1
     assert [artifact.verification.passed for artifact in result.artifacts] == [True, True]
+
+
+def _loop_that_returns(what: str, folder: Path) -> Path:
+    """Save a loop of tanh(x[t] W + b) that also hands on what it computed on the way."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    module = tf.Module()
+    for name, shape in {"kernel": (4, 4), "bias": (4,), "scale": (4,), "shift": (4,)}.items():
+        setattr(module, name, tf.Variable(rng.normal(size=shape).astype(np.float32), name=name))
+
+    def call(x: Any) -> dict[str, Any]:
+        steps = tf.transpose(x * module.scale + module.shift, [1, 0, 2])
+        taken = tf.TensorArray(tf.float32, 6, element_shape=[None, 4]).unstack(steps)
+        given = tf.TensorArray(tf.float32, 6, element_shape=[None, 4])
+
+        def body(t: Any, given: Any, before: Any) -> Any:
+            item = taken.read(t)
+            product = tf.matmul(item, module.kernel)
+            result = tf.tanh(product + module.bias) + before
+            return t + 1, given.write(t, result), item if what == "step" else product
+
+        nothing = tf.zeros([tf.shape(x)[0], 4])
+        given = tf.while_loop(lambda t, *_: t < 6, body, [0, given, nothing])[1]
+        return {"y": tf.transpose(given.stack(), [1, 0, 2])}
+
+    spec = tf.TensorSpec([None, 6, 4], tf.float32, name="x")
+    module.serve = tf.function(call, input_signature=[spec], autograph=False)
+    tf.saved_model.save(module, folder, signatures=module.serve.get_concrete_function())
+    return folder
+
+
+@pytest.mark.parametrize("what", ["step", "product"])
+def test_a_loop_that_hands_on_what_the_map_would_change(what, tmp_path):
+    """What a step returns is read by the next one as well."""
+    journey = journeys.of_file(_loop_that_returns(what, tmp_path / "m"))
+    assert "folded" not in journey.outcomes.values()
+    assert journey.max_rel() <= 1e-9

@@ -1,0 +1,65 @@
+"""What a graph tells of the values that its inputs are meant to take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from foldbn.frontends.keras_files import freeze_model
+from foldbn.frontends.loading import simplify
+from foldbn.frontends.ranges import Range, ranges_of
+from foldbn.results import Source
+
+
+def ranges(inputs: Any, outputs: Any) -> dict[str, Range]:
+    """Return what is known of the inputs of a Keras model."""
+    frozen = freeze_model(keras.Model(inputs, outputs))
+    return ranges_of(simplify(Source("in memory", "keras-h5", ""), frozen).simplified)
+
+
+def test_the_smallest_table_that_an_index_looks_up():
+    """An index that is good for both of two tables is one of the smaller."""
+    ids = keras.Input((4,), dtype="int32", name="ids")
+    both = [layers.Embedding(rows, 3)(ids) for rows in (50, 20)]
+    assert ranges(ids, layers.Add()(both))["ids"].rows == 20
+
+
+def test_one_hot():
+    """What is spread over places has as many values as there are places."""
+    ids = keras.Input((4,), dtype="int64", name="ids")
+    assert ranges(ids, layers.Dense(2)(ops.one_hot(ids, 7)))["ids"].rows == 7
+
+
+@pytest.mark.parametrize("change", [lambda ids: ids + 1, lambda ids: 2 * ids])
+def test_an_index_that_is_computed_with(change):
+    """Nobody knows which indices are good for what is looked up after arithmetic."""
+    ids = keras.Input((4,), dtype="int32", name="ids")
+    assert ranges(ids, layers.Embedding(50, 3)(change(ids)))["ids"].rows == 0
+
+
+def test_scale_and_shift_of_an_image():
+    """What happens to pixels before anything else is one map."""
+    x = keras.Input((4, 4, 3), name="x")
+    y = layers.Rescaling(1 / 255, offset=[0.1, 0.2, 0.3])(layers.Rescaling(2.0)(x))
+    found = ranges(x, layers.Conv2D(2, 3)(y))["x"]
+    np.testing.assert_allclose(found.scale, 2 / 255, rtol=1e-6)
+    np.testing.assert_allclose(np.broadcast_to(found.shift, 3), [0.1, 0.2, 0.3], rtol=1e-6)
+
+
+def test_normalization_by_feature():
+    """The statistics of each feature tell where it lies."""
+    x = keras.Input((3,), name="x")
+    y = layers.Normalization(mean=[10.0, -20.0, 0.5], variance=[4.0, 100.0, 0.01])(x)
+    found = ranges(x, layers.Dense(2)(y))["x"]
+    np.testing.assert_allclose(np.ravel(found.scale), [0.5, 0.1, 10], rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(found.shift), [-5, 2, -5], rtol=1e-6)
+
+
+def test_two_readers():
+    """What is read twice is meant for neither reader alone."""
+    x = keras.Input((3,), name="x")
+    assert ranges(x, layers.Add()([layers.Rescaling(0.01)(x), x]))["x"] == Range()

@@ -1,0 +1,83 @@
+"""Generated samples go where the model looks: no row of a table and no pixel is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+from onnx import helper, numpy_helper
+
+import foldbn
+from foldbn.frontends.frozen import Port
+from foldbn.frontends.ranges import Range
+from foldbn.verification import generate_samples
+from tests.journeys import randomise
+
+
+def exported(model: Any, folder: Path) -> tuple[Path, onnx.ModelProto]:
+    """Return the file of a model, and what foldbn makes of it."""
+    model.save(folder / "m.keras")
+    result = foldbn.convert(folder / "m.keras", to=("onnx",), bench=False)
+    return folder / "m.keras", onnx.load(result.artifacts[0].path)
+
+
+def passes(original: Path, proto: onnx.ModelProto) -> bool:
+    """Whether foldbn takes a file for the original."""
+    onnx.save(proto, original.with_name("altered.onnx"))
+    return foldbn.verify(original, [original.with_name("altered.onnx")]).passed
+
+
+def test_rows_of_a_table(tmp_path):
+    """A table is wrong if its last row is."""
+    ids = keras.Input((8,), dtype="int32", name="ids")
+    pooled = layers.GlobalAveragePooling1D()(layers.Embedding(40, 6)(ids))
+    original, proto = exported(keras.Model(ids, layers.Dense(3)(pooled)), tmp_path)
+    assert passes(original, proto)
+    (table,) = (t for t in proto.graph.initializer if list(t.dims) == [40, 6])
+    rows = numpy_helper.to_array(table).copy()
+    rows[-1] += 0.5
+    table.CopyFrom(numpy_helper.from_array(rows, table.name))
+    assert not passes(original, proto)
+
+
+def test_pixels(tmp_path):
+    """A model that divides by 255 is wrong if it takes no number above 20."""
+    x = keras.Input((6, 6, 3), name="x")
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(x)))
+    original, proto = exported(randomise(keras.Model(x, layers.Flatten()(y))), tmp_path)
+    assert passes(original, proto)
+    for node in proto.graph.node:
+        node.input[:] = ["clipped" if name == "x" else name for name in node.input]
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32(20), "twenty"))
+    proto.graph.node.insert(0, helper.make_node("Min", ["x", "twenty"], ["clipped"]))
+    assert not passes(original, proto)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rows", "least", "greatest"),
+    [
+        ("int32", 0, 0, 1),
+        ("int64", 30, 0, 29),
+        ("uint8", 0, 0, 255),
+        ("int8", 0, -128, 127),
+        ("int8", 1000, 0, 127),
+        ("bool", 0, 0, 1),
+    ],
+)
+def test_integers(dtype, rows, least, greatest):
+    """Rows of a table, any byte, or 0 and 1, and never more than the type holds."""
+    sets = generate_samples([Port("x", "x", (None, 99), dtype)], 0, ranges={"x": Range(rows)})
+    values = np.concatenate([each["x"].ravel() for each in sets]).astype(int)
+    assert (values.min(), values.max()) == (least, greatest)
+
+
+def test_half_precision_holds_what_is_drawn():
+    """A scale of 1e-6 asks for more than float16 has."""
+    port = Port("x", "x", (None, 5), "float16")
+    for each in generate_samples([port], 0, ranges={"x": Range(scale=1e-6)}):
+        assert np.isfinite(each["x"]).all()
