@@ -163,3 +163,9 @@ class Interrupted(FoldbnError):
     """The user pressed Ctrl-C."""
 
     id, exit_code = "FBN130", 130
+
+
+class Terminated(FoldbnError):
+    """Somebody ended the command by a signal."""
+
+    id, exit_code = "FBN143", 143

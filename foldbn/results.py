@@ -206,8 +206,8 @@ class BenchmarkRow:
         speedup_ci95: 95 % bootstrap interval of `speedup`.
         noise_ci95: the same interval with the reference on both arms.
         verdict: ``faster``, ``slower``, ``same`` or ``inconclusive``.
-        original: path or name of the reference.
-        folded: path or name of the candidate.
+        original: path of the reference; ``plain export`` where it was made to be timed only.
+        folded: path of the candidate.
     """
 
     format: str

@@ -124,7 +124,7 @@ def test_no_framework(arguments):
     code = [sys.executable, "-c", LISTING.format(arguments=arguments)]
     finished = subprocess.run(code, capture_output=True, text=True, check=False)
     modules = set(finished.stderr.split())
-    assert "foldbn.cli.main" in modules
+    assert "foldbn.cli.program" in modules
     assert not modules & {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "numpy", "h5py"}
 
 

@@ -142,20 +142,28 @@ class Staging:
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
 
-    def publish(self, targets: dict[Path, Path]) -> None:
+    def publish(self, targets: dict[Path, Path], *, overwrite: bool) -> None:
         """Give staged files and directories their final names, all of them or none.
 
         Args:
             targets: from a staged file or directory to its final name.
+            overwrite: whether to replace what is there by now.
 
         Raises:
+            OutputExists: something came to be there while this ran.
             WriteFailed: a name cannot be taken; what was there before is there again.
         """
         with self._told():
             for staged in targets:
                 for path in (staged, *staged.rglob("*")):
                     path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
-            files.publish(self.folder, targets)
+            try:
+                files.publish(self.folder, targets, replace=overwrite)
+            except FileExistsError as error:
+                raise OutputExists(
+                    f"{str(error.filename)!r} exists: it came while this ran",
+                    "--overwrite replaces it",
+                ) from error
 
     def _is_settled(self) -> bool:
         """Whether nothing in the hidden folder is needed to undo what could not be undone."""

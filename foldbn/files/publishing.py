@@ -12,6 +12,7 @@ failed, in the command whose worker was killed, or in the next run where both we
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 from contextlib import suppress
@@ -21,18 +22,20 @@ _BEGUN = "publishing"
 _DONE = "published"
 _ASIDE = "aside"
 _AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
 
-def publish(folder: Path, targets: dict[Path, Path]) -> None:
+def publish(folder: Path, targets: dict[Path, Path], *, replace: bool = True) -> None:
     """Move staged files and directories to their final names, all of them or none.
 
     Args:
         folder: where they wait, on the file system of their final places.
         targets: from each staged path to its final one. Staged paths lie in `folder`, final
             ones in its parent, and each pair has one name.
+        replace: whether final names may be taken from others.
 
     Raises:
+        FileExistsError: a name is taken, and may not be.
         OSError: a name cannot be taken; what was there before is there again.
     """
     marks = {target.name: _mark(staged) for staged, target in targets.items()}
@@ -40,7 +43,10 @@ def publish(folder: Path, targets: dict[Path, Path]) -> None:
     try:
         (folder / _ASIDE).mkdir()
         for staged, target in targets.items():
-            _put(staged, target, folder / _ASIDE / target.name)
+            if replace:
+                _put(staged, target, folder / _ASIDE / target.name)
+            else:
+                _put_where_nothing_is(staged, target)
         _sync(folder.parent)
         (folder / _BEGUN).rename(folder / _DONE)
     except BaseException:
@@ -94,6 +100,14 @@ def _put(staged: Path, target: Path, old: Path) -> None:
     staged.rename(target)
 
 
+def _put_where_nothing_is(staged: Path, target: Path) -> None:
+    if _rename(staged, target, _RENAME_NOREPLACE):
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    staged.rename(target)  # the file system cannot do both in one step
+
+
 def _keep(target: Path, old: Path) -> None:
     """Give a file a second name, so that it has its own until it is replaced."""
     try:
@@ -115,11 +129,15 @@ def _take_back(staged: Path, target: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Exchange two paths in one step; False where the system or the file system cannot."""
+    return _rename(one, other, _RENAME_EXCHANGE)
+
+
+def _rename(one: Path, other: Path, how: int) -> bool:
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     if renameat2 is None:
         return False
     paths = os.fsencode(one), os.fsencode(other)
-    done = renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE)
+    done = renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], how)
     return bool(done == 0)
 
 

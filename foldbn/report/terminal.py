@@ -49,8 +49,14 @@ def render(
         case Verification():
             parts = [_source(result.source), _verifications(result, verbose=verbose)]
         case Benchmark():
-            parts = [_latencies(result.benchmark)]
-    console.print(Group(*parts))
+            parts = [_latencies(result.benchmark, named=True)]
+    if console.is_terminal:
+        console.print(Group(*parts))
+        return
+    with console.capture() as printed:
+        console.print(Group(*parts))
+    lines = [line.rstrip() for line in printed.get().rstrip().splitlines()]
+    console.file.write("\n".join(lines) + "\n")
 
 
 def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
@@ -135,7 +141,7 @@ def _explanation(decision: Decision) -> RenderableType:
     """Say why a layer was not folded, one line for each direction."""
     head = Text.assemble(_outcome(decision), f"  {printable(decision.layer)}")
     reasons = [Text(printable(part)) for part in (decision.reason or "").split("; ")]
-    return Group(head, Padding(Group(*reasons), (0, 0, 0, 6)))
+    return Group(head, Padding(Group(*reasons), (0, 0, 0, 6), expand=False))
 
 
 def _left_out(path: str, signature: str, reason: str) -> Text:
@@ -159,6 +165,8 @@ def _sizes(result: Conversion) -> Table:
 
 def _change(change: Change, wording: object) -> str:
     told = wording if callable(wording) else str
+    if change.before is None:
+        return str(told(change.after))
     return f"{told(change.before)} -> {told(change.after)}"
 
 
@@ -196,15 +204,17 @@ def _details(found: ArtifactVerification) -> str:
     )
 
 
-def _latencies(rows: Sequence[BenchmarkRow]) -> RenderableType:
+def _latencies(rows: Sequence[BenchmarkRow], *, named: bool = False) -> RenderableType:
+    """Return a table of latencies, its rows by their files where these tell them apart."""
     first = rows[0]
     head = f"latency in ms, {plural(first.threads, 'thread')}, batch {first.batch_size}"
     table = _grid("", "original", "candidate", "speedup", "95 % interval", "")
     for row in rows:
         low, high = row.speedup_ci95
         provider = row.provider.removesuffix("ExecutionProvider")
+        name = printable(Path(row.folded).name) if named else row.format
         table.add_row(
-            Text(f"{row.format} {provider}", style="bold"),
+            Text(f"{name} {provider}", style="bold"),
             f"{row.original_ms.p50:.3f}",
             f"{row.folded_ms.p50:.3f}",
             f"{row.speedup:.3f} x",

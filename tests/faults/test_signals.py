@@ -50,6 +50,8 @@ def assert_ended(process: subprocess.Popen[str], code: int, hint: str) -> None:
     assert "Traceback" not in err
     if code == 130:
         assert err.splitlines()[-2:] == ["error FBN130: interrupted", f"hint: {hint}"]
+    else:
+        assert err.splitlines()[-1] == "error FBN143: ended by SIGTERM"
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -160,3 +160,33 @@ def test_a_link_in_the_place_of_a_file(staged, tmp_path):
     (folder / "published").rename(folder / "publishing")
     files.roll_back(folder)
     assert (tmp_path / "m.onnx").readlink() == Path("elsewhere")
+
+
+@pytest.mark.parametrize("step_at_once", [True, False])
+def test_a_name_that_somebody_took_meanwhile(staged, tmp_path, monkeypatch, step_at_once):
+    """Where nothing may be replaced, a name that is taken stops all, and stays whose it is."""
+    if not step_at_once:
+        monkeypatch.setattr(publishing, "_rename", lambda *_: False)
+    folder, targets = staged
+    for name in NAMES[:2]:
+        (tmp_path / name).rename(tmp_path / f"{name}.gone")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError) as caught:
+        files.publish(folder, targets, replace=False)
+    assert caught.value.filename == str(tmp_path / "m.tflite")
+    assert contents(tmp_path) == before
+
+
+def test_names_that_are_free(staged, tmp_path):
+    """Where nothing may be replaced and nothing is there, all get their names."""
+    folder, targets = staged
+    for name in NAMES:
+        (tmp_path / name).rename(tmp_path / f"{name}.gone")
+    files.publish(folder, targets, replace=False)
+    found = contents(tmp_path)
+    assert [found[name] for name in ("m.onnx", "m.savedmodel/saved_model.pb", "m.tflite")] == [
+        b"new"
+    ] * 3
+    (folder / "published").rename(folder / "publishing")
+    files.roll_back(folder)
+    assert not any((tmp_path / name).exists() for name in NAMES)

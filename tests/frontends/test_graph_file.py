@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import foldbn
-from foldbn.cli.main import main
+from foldbn.cli import main
 from foldbn.errors import Unreadable, Unsafe, Unsupported, UsageError
 from foldbn.frontends import loading
 from foldbn.frontends.graph_file import Ports

@@ -14,7 +14,7 @@ import click
 
 from foldbn.cli.commands import bench, convert, inspect, verify
 from foldbn.cli.shell import show_error, standard_output
-from foldbn.errors import FoldbnError, Interrupted, UsageError
+from foldbn.errors import FoldbnError, Interrupted, Terminated, UsageError
 from foldbn.version import __version__
 
 
@@ -37,7 +37,7 @@ for _command in (convert, inspect, verify, bench):
     foldbn.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     _open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -59,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except FoldbnError as error:
         show_error(error, as_json=as_json, debug=debug)
         sys.exit(error.exit_code)
+    except _Signal as received:
+        terminated = Terminated(f"ended by {received.name}")
+        terminated.exit_code = received.status
+        show_error(terminated, as_json=as_json)
+        sys.exit(received.status)
     except (click.Abort, KeyboardInterrupt):
         interrupted = Interrupted("interrupted")
         show_error(interrupted, as_json=as_json)
@@ -93,6 +98,13 @@ def _asked_for(flag: str, given: list[str]) -> bool:
     return value.lower() in ("1", "true", "t", "yes", "y", "on")
 
 
+class _Signal(SystemExit):
+    """A signal that ends the command, as an exception, so that worker and files go too."""
+
+    def __init__(self, number: int) -> None:
+        self.name, self.status = signal.Signals(number).name, 128 + number
+        super().__init__(self.status)
+
+
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave by an exception, so that the worker is ended and its files are removed."""
-    sys.exit(128 + number)
+    raise _Signal(number)
