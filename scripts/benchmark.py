@@ -43,6 +43,7 @@ NETWORKS = (
     *("mlp", "cnn", "conv1d_resnet", "dense_resnet"),
     *("MobileNetV2", "ResNet50", "ResNet50V2", "DenseNet121"),
 )
+SIDE = 224
 RUNTIMES = {"onnx": artifacts.ONNX_ARMS, "tflite": artifacts.TFLITE_ARMS}
 AGAIN = "foldbn again"
 RATIOS = (
@@ -128,16 +129,22 @@ def make_all(options: argparse.Namespace, arms: list[str]) -> tuple[dict[str, Pa
     """Make the files of each network; return their folders, and how many networks failed."""
     folders: dict[str, Path] = {}
     for name in options.networks:
-        folder = options.work / f"{name}-{options.gammas}"
+        folder = options.work / f"{name}-{options.gammas}{_sized(options, '-')}"
         start = time.perf_counter()
         try:
-            artifacts.make(name, folder, options.gammas, arms, options.batches)
+            artifacts.make(
+                name, folder, arms, options.batches, gammas=options.gammas, side=options.side
+            )
         except RuntimeError as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
         folders[name] = folder
         print(f"{name}: files after {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return folders, len(options.networks) - len(folders)
+
+
+def _sized(options: argparse.Namespace, before: str) -> str:
+    return "" if options.side == SIDE else f"{before}{options.side}"
 
 
 def parse() -> argparse.Namespace:
@@ -148,6 +155,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--gammas", choices=("mixed", "positive"), default="mixed")
+    parser.add_argument("--side", type=int, default=SIDE, help="of keras.applications' inputs")
     parser.add_argument("--groups", type=int, default=24, help="of sessions, as far as they fit")
     parser.add_argument("--budget", type=float, default=60, help="seconds for all groups")
     parser.add_argument("--work", type=Path, default=Path("build/benchmark"), help="for the files")
@@ -179,7 +187,7 @@ def main() -> None:
     )
     print("|---" * (6 + len(RATIOS)) + "|", flush=True)
     for name, folder in folders.items():
-        label = f"{name} {options.gammas}"
+        label = f"{name} {options.gammas}{_sized(options, ' ')}"
         for runtime in options.runtimes:
             for batch in options.batches:
                 key = f"{label} {runtime} {batch}"

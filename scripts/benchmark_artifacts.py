@@ -72,11 +72,13 @@ def stale(wanted: dict[Path, str]) -> list[Path]:
     return [path for path, digest in wanted.items() if not _is_fresh(path, digest)]
 
 
-def make(name: str, folder: Path, gammas: str, arms: Iterable[str], batches: list[int]) -> None:
+def make(
+    name: str, folder: Path, arms: Iterable[str], batches: list[int], *, gammas: str, side: int
+) -> None:
     """Make what is missing or stale of a network's files, in a process of its own."""
     if stale(files_of(folder, arms, batches)):
         command = [sys.executable, __file__, name, folder, "--gammas", gammas, "--arms", *arms]
-        run([*command, "--batches", *map(str, batches)])
+        run([*command, "--side", str(side), "--batches", *map(str, batches)])
 
 
 def _is_fresh(path: Path, digest: str) -> bool:
@@ -98,15 +100,15 @@ def _digest(*parts: Path | str) -> str:
 class Exports:
     """One network, and how each arm writes it; Keras models are built when they are needed."""
 
-    def __init__(self, name: str, folder: Path, gammas: str) -> None:
-        self.name, self.folder, self.gammas = name, folder, gammas
+    def __init__(self, name: str, folder: Path, gammas: str, side: int) -> None:
+        self.name, self.folder, self.gammas, self.side = name, folder, gammas, side
 
     @cached_property
     def model(self) -> Any:
         """The network with its normalizations."""
         import networks
 
-        return networks.build(self.name, gammas=self.gammas)
+        return networks.build(self.name, side=self.side, gammas=self.gammas)
 
     @cached_property
     def twin(self) -> Any:
@@ -183,12 +185,13 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gammas", default="mixed")
+    parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--arms", nargs="+", default=ONNX_ARMS)
     parser.add_argument("--batches", nargs="+", type=int, default=(1, 8))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     wanted = files_of(options.folder, options.arms, options.batches)
-    exports = Exports(options.name, options.folder, options.gammas)
+    exports = Exports(options.name, options.folder, options.gammas, options.side)
     writers: dict[str, Callable[[Path], None]] = {
         "foldbn": exports.foldbn,
         "plain": exports.plain,
