@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import ConversionFailed, said
+from foldbn.export.onnx_graph import captured
 from foldbn.export.onnx_passes import tidy
 from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
@@ -54,7 +55,7 @@ def to_onnx(
         tidy(proto, [f"{name}:0" for name in light.weights])
         onnx.checker.check_model(proto, full_check=True)
         weights = _settle_weights(proto, light.weights)
-        _number(proto.graph, {})
+        _number(proto.graph)
         _rename_ports(proto.graph, model)
         _name_open_axes(proto.graph)
         _fill(proto.graph, weights)
@@ -103,7 +104,7 @@ def _settle_weights(proto: Any, weights: dict[str, NDArray[Any]]) -> dict[str, N
     kept = []
     for node in proto.graph.node:
         sources = [name for name in node.input if name]
-        derived = any(name in known for name in sources)
+        derived = any(name in known for name in sources) and not captured(node)
         if not derived or not all(name in known or name in fixed for name in sources):
             kept.append(node)
             continue
@@ -111,7 +112,7 @@ def _settle_weights(proto: Any, weights: dict[str, NDArray[Any]]) -> dict[str, N
         results: Any = ReferenceEvaluator(node, opsets=opsets).run(None, values)
         known.update(zip(node.output, results, strict=True))
     inputs = [value for value in proto.graph.input if value.name not in known]
-    read = {name for node in kept for name in node.input}
+    read = {name for node in kept for name in (*node.input, *captured(node))}
     del proto.graph.node[:], proto.graph.input[:]
     proto.graph.node.extend(kept)
     proto.graph.input.extend(inputs)
@@ -136,8 +137,21 @@ def _fill(graph: Any, weights: dict[str, NDArray[Any]]) -> None:
             tensor.raw_data = np.ascontiguousarray(value).tobytes()
 
 
-def _number(graph: Any, numbers: dict[str, str]) -> None:
+def _number(graph: Any) -> None:
     """Number tf2onnx's own names by the order of their nodes: its counters vary from run to run.
+
+    Inputs and outputs keep theirs, and other numbers begin past those that they have.
+    """
+    found = [_COUNTED.match(value.name) for value in (*graph.input, *graph.output)]
+    ports = [match.groups() for match in found if match is not None]
+    first = max((int(counter) + 1 for _, counter, _ in ports), default=0)
+    _renumber(
+        graph, {f"{stem}__{counter}": f"{stem}__{counter}" for stem, counter, _ in ports}, first
+    )
+
+
+def _renumber(graph: Any, numbers: dict[str, str], first: int) -> None:
+    """Number names from `first` on but those in `numbers`, which all numbers are added to.
 
     Initializers follow the order in which they are read.
     """
@@ -147,7 +161,7 @@ def _number(graph: Any, numbers: dict[str, str]) -> None:
         if found is None:
             return name
         stem, counter, rest = found.groups()
-        number = numbers.setdefault(f"{stem}__{counter}", f"{stem}__{len(numbers)}")
+        number = numbers.setdefault(f"{stem}__{counter}", f"{stem}__{first + len(numbers)}")
         return f"{number}{rest}"
 
     for node in graph.node:
@@ -156,7 +170,7 @@ def _number(graph: Any, numbers: dict[str, str]) -> None:
         node.name = settled(node.name)
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _number(attribute.g, numbers)
+                _renumber(attribute.g, numbers, first)
     for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
         value.name = settled(value.name)
     order = {name: place for place, name in enumerate(n for node in graph.node for n in node.input)}

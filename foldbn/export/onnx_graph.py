@@ -22,20 +22,21 @@ class OnnxGraph:
     Attributes:
         nodes: every node; those that nobody reads any more are gone after `close`.
         shapes: of each tensor whose rank is known, None for an open length.
+        singles: the tensors that are known to hold float32 numbers.
     """
 
     def __init__(self, proto: Any, constants: Iterable[str]) -> None:
         self._graph = proto.graph
         self.nodes: list[NodeProto] = list(proto.graph.node)
         self._initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
-        self.shapes = _shapes_of(proto)
+        self.shapes, self.singles = _shapes_and_singles(proto)
         self._constants = {*self._initializers, *constants}
         self._producers: dict[str, NodeProto] = {}
         self._readers: dict[str, list[NodeProto]] = {}
         self._pinned = {value.name for value in proto.graph.output}
         for node in self.nodes:
             self._note(node)
-            self._pinned.update(_captured(node))
+            self._pinned.update(captured(node))
 
     def _note(self, node: NodeProto) -> None:
         self._producers.update(dict.fromkeys(node.output, node))
@@ -166,7 +167,7 @@ class OnnxGraph:
                 ordered[id(node)] = node
                 continue
             stack.append((tensor, True))
-            wanted = [*node.input, *sorted(_captured(node))]
+            wanted = [*node.input, *sorted(captured(node))]
             stack.extend((source, False) for source in reversed(wanted))
         return list(ordered.values())
 
@@ -195,25 +196,29 @@ def attribute(node: NodeProto, name: str, default: Any) -> Any:
     return default
 
 
-def _captured(node: NodeProto) -> set[str]:
+def captured(node: NodeProto) -> set[str]:
     """Return what the graphs within an If or a Loop may read from around them."""
     graphs = [each.g for each in node.attribute if each.HasField("g")]
     inner = [node for graph in graphs for node in graph.node]
     names = {tensor for each in inner for tensor in each.input}
     names.update(value.name for graph in graphs for value in graph.output)
-    return names.union(*map(_captured, inner)) if inner else names
+    return names.union(*map(captured, inner)) if inner else names
 
 
-def _shapes_of(proto: Any) -> dict[str, Size]:
+def _shapes_and_singles(proto: Any) -> tuple[dict[str, Size], set[str]]:
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(proto).graph
+    values = (*graph.value_info, *graph.input, *graph.output)
     shapes: dict[str, Size] = {
         value.name: tuple(
             dim.dim_value if dim.HasField("dim_value") else None
             for dim in value.type.tensor_type.shape.dim
         )
-        for value in (*graph.value_info, *graph.input, *graph.output)
+        for value in values
         if value.type.tensor_type.HasField("shape")
     }
-    return shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return shapes, {name for name, kind in types.items() if kind == onnx.TensorProto.FLOAT}

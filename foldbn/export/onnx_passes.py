@@ -1,5 +1,6 @@
 """Remove what tf2onnx leaves in a runtime's way; each pass is exact.
 
+    count_groups       Conv of fewer channels than x     Conv of several groups
     squeeze_late       Squeeze -> f -> Unsqueeze           f in the image's own rank
     pool_globally      Transpose -> ReduceMean             GlobalAveragePool -> Flatten
     flatten_directly   Transpose -> Reshape -> MatMul      Reshape -> MatMul, kernel rows permuted
@@ -8,7 +9,8 @@
     pad_in_pool        Relu -> Pad(zeros) -> MaxPool       Relu -> MaxPool with pads
     stay_in_layout     layout ops that undo each other     nothing
 
-None of them changes a number by more than another order of the same sum.
+None of them changes a number by more than another order of the same sum. What brings in an op
+for floats, or constants of that type, asks for float32; the others do with any type.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ def tidy(proto: Any, constants: Iterable[str]) -> None:
         constants: graph inputs that stand for weights.
     """
     names = tuple(constants)
-    _sweep(OnnxGraph(proto, names), pool_globally, flatten_directly, pad_in_pool)
+    _sweep(OnnxGraph(proto, names), count_groups, pool_globally, flatten_directly, pad_in_pool)
     squeeze_late(proto, names)
     _sweep(OnnxGraph(proto, names), bias_into_conv, affine_in_one, stay_in_layout)
 
@@ -45,6 +47,15 @@ def _sweep(graph: OnnxGraph, *passes: Callable[[OnnxGraph, NodeProto], None]) ->
         for node in graph.live():
             rewrite(graph, node)
     graph.close()
+
+
+def count_groups(graph: OnnxGraph, node: NodeProto) -> None:
+    """Say how many groups a convolution of volumes has, which tf2onnx leaves out."""
+    if node.op_type != "Conv" or attribute(node, "group", 1) != 1:
+        return
+    x, kernel = (graph.shapes.get(tensor, ()) for tensor in node.input[:2])
+    if len(x) == len(kernel) == 5 and x[1] and kernel[1] and x[1] % kernel[1] == 0:
+        _set(node, group=x[1] // kernel[1])
 
 
 def pool_globally(graph: OnnxGraph, node: NodeProto) -> None:
@@ -62,7 +73,10 @@ def pool_globally(graph: OnnxGraph, node: NodeProto) -> None:
     if list(order[:1]) != [0] or reduced != list(range(2, len(order))):
         return
     source = transpose.input[0]
+    if source not in graph.singles:
+        return
     pooled = graph.add(_GLOBAL[node.op_type], [source], f"{node.output[0]}/pooled")
+    graph.singles.add(pooled)
     graph.shapes[pooled] = (*graph.shapes.get(source, ())[:2], *[1] * len(reduced))
     _become(graph, node, "Flatten", pooled, axis=1)
 
@@ -126,7 +140,7 @@ def affine_in_one(graph: OnnxGraph, node: NodeProto) -> None:
     constant = graph.is_constant(scale) and graph.is_constant(shift)
     if not constant or graph.reader(node.input[0], "Add") is None:
         return
-    if graph.shapes.get(multiplied.input[0]) != shape:
+    if graph.shapes.get(multiplied.input[0]) != shape or node.output[0] not in graph.singles:
         return
     length = (shape[1],)
     single = [np.zeros(length, np.float32), np.ones(length, np.float32)]

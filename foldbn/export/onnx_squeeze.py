@@ -111,9 +111,13 @@ def _squeeze_again(
 def _in_rank(
     graph: OnnxGraph, tensor: str, squeeze: NodeProto | None, axes: tuple[int, ...], rank: int
 ) -> str | None:
-    """Return an operand before its Squeeze, or a constant operand with the axes put in."""
+    """Return an operand before its Squeeze, or a constant operand with the axes put in.
+
+    Counted from the end, as operands are broadcast, the same axes of another rank are others.
+    """
     if squeeze is not None:
-        return str(squeeze.input[0])
+        source = str(squeeze.input[0])
+        return source if len(graph.shapes.get(source, ())) == rank else None
     shape = graph.shapes.get(tensor)
     if not graph.is_constant(tensor) or shape is None or None in shape:
         return None

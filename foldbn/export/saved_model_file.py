@@ -7,6 +7,8 @@ signatures: great weights are stored there, once each, and only small constants 
 from __future__ import annotations
 
 import hashlib
+import keyword
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from numpy.typing import NDArray
 from foldbn.errors import ConversionFailed, said
 from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.frozen import FrozenModel, GraphDef, empty_like
+from foldbn.frontends.written_out import with_single_groups
 
 _FINGERPRINT = "fingerprint.pb"
+_NAME_OF_A_NODE = re.compile(r"[A-Za-z0-9.][\w.\\/>-]*", re.ASCII)
 
 
 def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:
@@ -34,11 +38,16 @@ def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:
     import tensorflow as tf
 
     variables = _Variables()
+    arguments = [_arguments(model, place) for place, model in enumerate(models)]
     try:
-        functions = {model.signature: _concrete_function(model, variables) for model in models}
+        functions = {
+            model.signature: _concrete_function(model, list(names), variables)
+            for model, names in zip(models, arguments, strict=True)
+        }
         module = tf.Module()
         module.weights = variables.named
         tf.saved_model.save(module, str(folder), signatures=functions)
+        _rename_arguments(folder, {old: new for names in arguments for old, new in names.items()})
         _settle_fingerprint(folder)
     except Exception as error:  # TensorFlow raises whatever it stumbles over
         raise ConversionFailed(
@@ -75,8 +84,42 @@ class _Variables:
         return self._known[key]
 
 
-def _concrete_function(model: FrozenModel, variables: _Variables) -> Any:
-    """Return a function of the model's inputs, under their names, that reads its variables."""
+def _arguments(model: FrozenModel, place: int) -> dict[str, str]:
+    """Return the name of each input by the one that it is written under.
+
+    They are the same unless TensorFlow makes no argument of a Python function of one of them.
+    """
+    names = [port.name for port in model.inputs]
+    if all(_NAME_OF_A_NODE.fullmatch(name) and not keyword.iskeyword(name) for name in names):
+        return dict(zip(names, names, strict=True))
+    return {f"foldbn_argument_{place}_{number}": name for number, name in enumerate(names)}
+
+
+def _rename_arguments(folder: Path, names: dict[str, str]) -> None:
+    """Give the inputs of signatures other names; those of the functions behind them stay."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    if all(old == new for old, new in names.items()):
+        return
+    path = folder / "saved_model.pb"
+    proto = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (graph,) = proto.meta_graphs
+    for signature in graph.signature_def.values():
+        ports = {names.get(name, name): port for name, port in signature.inputs.items()}
+        signature.inputs.clear()
+        for name, port in ports.items():
+            signature.inputs[name].CopyFrom(port)
+    for node in graph.object_graph_def.nodes:
+        keywords = node.bare_concrete_function.argument_keywords
+        if keywords:
+            keywords[:] = [names.get(name, name) for name in keywords]
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(str(folder))
+
+
+def _concrete_function(model: FrozenModel, names: list[str], variables: _Variables) -> Any:
+    """Return a function of the model's inputs, under these names, that reads its variables."""
     import tensorflow as tf
 
     graph_def, weights = _without_weights(model)
@@ -93,15 +136,18 @@ def _concrete_function(model: FrozenModel, variables: _Variables) -> Any:
         )
         return {port.name: result for port, result in zip(model.outputs, results, strict=True)}
 
-    specs = [tf.TensorSpec(port.shape, port.dtype, name=port.name) for port in model.inputs]
+    specs = [
+        tf.TensorSpec(port.shape, port.dtype, name=name)
+        for port, name in zip(model.inputs, names, strict=True)
+    ]
     return tf.function(serve, autograph=False).get_concrete_function(*specs)
 
 
 def _without_weights(model: FrozenModel) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
     """Return the graph without its inputs and great weights, and these by their nodes' names."""
-    light = with_placeholders(model)
+    light = with_placeholders(with_single_groups(model))
     given = {port.node for port in model.inputs} | set(light.weights)
-    graph_def = empty_like(model.graph_def)
+    graph_def = empty_like(light.model.graph_def)
     graph_def.node.extend(n for n in light.model.graph_def.node if n.name not in given)
     return graph_def, light.weights
 

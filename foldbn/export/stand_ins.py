@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from foldbn.frontends.frozen import FrozenModel, NodeDef, empty_like, numpy_type
 
-# Stand-ins are float32 numbers from 1 on, this far apart: each names one weight, exactly.
+# Stand-ins are float32 numbers past 1, this far apart: each names one weight, exactly. No model
+# reckons with the first ones, as it does with 1 itself.
 _STEP = 2.0**-12
 
 
@@ -50,7 +51,7 @@ def with_splats(model: FrozenModel) -> LightModel:
 
     def stand_in(node: NodeDef, number: int) -> NodeDef:
         kind, shape = numpy_type(node.attr["dtype"].type), node.attr["value"].tensor.tensor_shape
-        tensor = make_tensor_proto(1 + number * _STEP, kind, [dim.size for dim in shape.dim])
+        tensor = make_tensor_proto(_value(number), kind, [dim.size for dim in shape.dim])
         splat = type(node)()
         splat.CopyFrom(node)
         splat.attr["value"].tensor.CopyFrom(tensor)
@@ -65,5 +66,10 @@ def _lightened(model: FrozenModel, stand_in: Any) -> LightModel:
     for node in model.graph_def.node:
         number = order.get(node.name)
         graph_def.node.append(node if number is None else stand_in(node, number))
-    values = {1 + number * _STEP: name for name, number in order.items()}
+    values = {_value(number): name for name, number in order.items()}
     return LightModel(replace(model, graph_def=graph_def), model.rounded().values, values)
+
+
+def _value(number: int) -> float:
+    """Return the number that stands for the weight of this place."""
+    return 1 + (number + 1) * _STEP

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.written_out import with_single_groups
 
 _FLOAT32 = 1  # DT_FLOAT
 _NO_COMPUTATION = ("Const", "Placeholder", "Identity")
@@ -52,13 +53,13 @@ def statistics_of(content: bytes) -> GraphStatistics:
 
 
 def graph_statistics(model: FrozenModel, folder: Path | None = None) -> GraphStatistics:
-    """Return the statistics of a frozen graph.
+    """Return the statistics of a frozen graph as a SavedModel has it.
 
     Args:
         model: its constants are weights or settings, and not counted as nodes.
         folder: the SavedModel that holds it; its files are `bytes`, which are 0 without it.
     """
-    nodes = model.graph_def.node
+    nodes = with_single_groups(model).graph_def.node
     ops = Counter(node.op for node in nodes if node.op not in _NO_COMPUTATION)
     params = 0
     for node in nodes:

@@ -12,6 +12,7 @@ from foldbn.export.tflite_lists import settle_lists
 from foldbn.export.tflite_pools import with_pools_of_planes
 from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
+from foldbn.frontends.written_out import with_single_groups
 
 
 def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = False) -> bytes:
@@ -26,7 +27,7 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
     Raises:
         ConversionFailed: the converter refuses.
     """
-    sized = with_pools_of_planes(model.with_batch_size(batch_size))
+    sized = with_pools_of_planes(with_single_groups(model.with_batch_size(batch_size)))
     if batch_size is not None:
         sized = settle_lists(sized, batch_size)
     light = with_splats(sized)

@@ -20,15 +20,26 @@ from foldbn.frontends.frozen import (
     numpy_type,
 )
 from foldbn.frontends.retyping import DT_DOUBLE, DT_FLOAT, retype_library, retype_node
-from foldbn.frontends.written_out import write_out_pool, write_out_resize
+from foldbn.frontends.written_out import (
+    groups_in,
+    in_single_groups,
+    write_out_pool,
+    write_out_resize,
+    write_out_response,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH_NORM = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
-_FLOAT32_ONLY = ("ResizeBicubic",)
+_GIVES_FLOAT32 = ("ResizeBicubic",)
+_TAKES_FLOAT32 = (
+    *("FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars"),
+    "FakeQuantWithMinMaxVarsPerChannel",
+)
 _WRITTEN_OUT = {
     "ResizeBilinear": write_out_resize,
+    "LRN": write_out_response,
     **dict.fromkeys(("AvgPool3D", "MaxPool3D"), write_out_pool),
 }
 _DOUBLED = {DT_FLOAT: DT_DOUBLE}
@@ -39,7 +50,8 @@ def widen(model: FrozenModel) -> FrozenModel:
     """Return `model` computing in float64 wherever it computed in float32.
 
     Type attributes and constants become double, those of library functions too. Ops without a
-    double kernel are written out; bicubic resizing gives float32 whatever it is fed, and is cast.
+    double kernel are written out. Bicubic resizing gives float32 whatever it is fed, and is cast;
+    so is what simulated quantization reads, which knows no other type.
     """
     graph_def, stubs = empty_like(model.graph_def), set(model.stubs())
     for node in model.graph_def.node:
@@ -56,7 +68,12 @@ def widen(model: FrozenModel) -> FrozenModel:
             copy.input[0] = _add_cast(graph_def, f"{node.name}/single", node.input[0], narrow=True)
             continue
         _widen_node(copy, {} if node.name in stubs else model.values)
-        if node.op in _FLOAT32_ONLY:
+        if node.op in _TAKES_FLOAT32:
+            copy.input[:] = [
+                _add_cast(graph_def, f"{node.name}/single_{port}", source, narrow=True)
+                for port, source in enumerate(node.input)
+            ]
+        if node.op in (*_TAKES_FLOAT32, *_GIVES_FLOAT32):
             _cast_output(graph_def, copy)
     retype_library(graph_def, _DOUBLED)
     inputs, outputs = (tuple(map(_widen_port, ports)) for ports in (model.inputs, model.outputs))
@@ -148,16 +165,32 @@ class _Builder:
 
 
 @contextmanager
-def _explained(tf: Any) -> Iterator[None]:
-    """Turn what TensorFlow raises for a graph into an error for a user."""
+def _explained(tf: Any, *, open_lengths: bool) -> Iterator[None]:
+    """Turn what TensorFlow raises for a graph into an error for a user.
+
+    Args:
+        tf: TensorFlow.
+        open_lengths: whether the graph is run on lengths that nobody has given.
+    """
     try:
         yield
     except (ValueError, TypeError, tf.errors.OpError) as error:
+        if open_lengths and "OpKernel" not in str(error):
+            hint = "if an input has a length of its own choice, give real inputs with --samples"
+        else:
+            hint = "write that part of the model with other ops, and export it anew"
         raise Unsupported(
             f"TensorFlow cannot evaluate the model on the CPU in the precision of the proof:"
             f" {said(error)}",
-            "if an input has a length of its own choice, give real inputs with --samples",
+            hint,
         ) from error
+
+
+def _imported(tf: Any, graph_def: GraphDef) -> Any:
+    graph = tf.Graph()
+    with graph.as_default(), _explained(tf, open_lengths=False):
+        tf.import_graph_def(graph_def, name="")
+    return graph
 
 
 class GraphRunner:
@@ -173,9 +206,10 @@ class GraphRunner:
         import tensorflow as tf
 
         graph_def, self._weights = _fed(model)
-        graph = tf.Graph()
-        with graph.as_default(), _explained(tf):
-            tf.import_graph_def(graph_def, name="")
+        self._open_lengths = any(None in port.shape[1:] for port in model.inputs)
+        graph = _imported(tf, graph_def)
+        if groups := groups_in(graph):
+            graph = _imported(tf, in_single_groups(graph_def, groups))
         options = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
         options.graph_options.rewrite_options.disable_meta_optimizer = True
         options.graph_options.optimizer_options.opt_level = -1
@@ -188,7 +222,7 @@ class GraphRunner:
         arrays = {f"{name}:0": array for name, array in (feed | self._weights).items()}
         import tensorflow as tf
 
-        with _explained(tf):
+        with _explained(tf, open_lengths=self._open_lengths):
             return list(self._session.run(full, arrays))
 
     def dtype_of(self, tensor: str) -> str:

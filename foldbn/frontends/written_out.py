@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from foldbn.frontends.frozen import GraphDef, NodeDef, node_of
+import numpy as np
+
+from foldbn.frontends.frozen import FrozenModel, GraphDef, NodeDef, empty_like, node_of, numpy_type
 
 
 def write_out_resize(graph_def: GraphDef, node: NodeDef) -> None:
@@ -53,18 +56,111 @@ def write_out_pool(graph_def: GraphDef, node: NodeDef, kind: str = "float64") ->
         columns = getattr(tf.nn, what)(columns, (window[1], 1), (strides[1], 1), padding)
         return tf.reshape(columns, [shape[0], tf.shape(columns)[1], flat[1], flat[2], flat[3]])
 
-    _insert(graph_def, node, pool, (kind,))
+    _insert(graph_def, node, pool, (kind,), rank=5)
 
 
-def _insert(graph_def: GraphDef, node: NodeDef, body: Any, kinds: tuple[str, ...]) -> None:
-    """Add the nodes of `body`, a function of `node`'s inputs, the last under the node's name."""
+def write_out_response(graph_def: GraphDef, node: NodeDef) -> None:
+    """Write local response normalization as a product with a band of ones.
+
+    ``x / (bias + alpha * s) ** beta`` where s is the sum of squares of the channels that are up
+    to `depth_radius` away, of x ``[N, H, W, C]``.
+    """
+    radius = node.attr["depth_radius"].i
+    bias, alpha, beta = (node.attr[name].f for name in ("bias", "alpha", "beta"))
+
+    def normalize(tf: Any, x: Any) -> Any:
+        channels = tf.shape(x)[3]
+        reach = tf.minimum(radius, channels)
+        near = tf.linalg.band_part(tf.ones([channels, channels], tf.float64), reach, reach)
+        sums = tf.matmul(tf.reshape(x * x, [-1, channels]), near)
+        return x / (bias + alpha * tf.reshape(sums, tf.shape(x))) ** beta
+
+    _insert(graph_def, node, normalize, ("float64",), rank=4)
+
+
+def groups_in(graph: Any) -> dict[str, int]:
+    """Return how many groups each Conv3D of a tf.Graph has that has several, by its name.
+
+    Only XLA runs these; TensorFlow's own kernel takes one group.
+    """
+    found = {}
+    for op in graph.get_operations():
+        if op.type != "Conv3D" or op.get_attr("data_format") != b"NDHWC":
+            continue
+        x, kernel = (tensor.shape for tensor in op.inputs)
+        channels, own = (
+            shape[axis] if shape.rank else None for shape, axis in ((x, 4), (kernel, 3))
+        )
+        if channels and own and channels != own and channels % own == 0:
+            found[op.name] = channels // own
+    return found
+
+
+def in_single_groups(graph_def: GraphDef, groups: dict[str, int]) -> GraphDef:
+    """Return a graph whose convolutions named in `groups` are convolutions of one group each."""
+    result = empty_like(graph_def)
+    for node in graph_def.node:
+        if node.name in groups:
+            _write_out_groups(result, node, groups[node.name])
+        else:
+            result.node.append(node)
+    return result
+
+
+def with_single_groups(model: FrozenModel) -> FrozenModel:
+    """Return a model whose Conv3D have one group each, for runtimes that know no others."""
+    import tensorflow as tf
+
+    if not any(node.op == "Conv3D" for node in model.graph_def.node):
+        return model
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(model.graph_def, name="")
+    groups = groups_in(graph)
+    return replace(model, graph_def=in_single_groups(model.graph_def, groups)) if groups else model
+
+
+def _write_out_groups(graph_def: GraphDef, node: NodeDef, groups: int) -> None:
+    strides, dilations = (list(node.attr[name].list.i) for name in ("strides", "dilations"))
+    padding = node.attr["padding"].s.decode()
+    kind = np.dtype(numpy_type(node.attr["T"].type)).name
+
+    def convolve(tf: Any, x: Any, kernel: Any) -> Any:
+        pairs = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1), strict=True)
+        parts = [
+            tf.raw_ops.Conv3D(
+                input=part,
+                filter=own,
+                strides=strides,
+                padding=padding,
+                dilations=dilations or [1] * 5,
+            )
+            for part, own in pairs
+        ]
+        return tf.concat(parts, -1)
+
+    _insert(graph_def, node, convolve, (kind, kind), rank=5)
+
+
+def _insert(
+    graph_def: GraphDef, node: NodeDef, body: Any, kinds: tuple[str, ...], rank: int | None = None
+) -> None:
+    """Add the nodes of `body`, a function of `node`'s inputs, the last under the node's name.
+
+    Args:
+        graph_def: gets the nodes.
+        node: is not among them.
+        body: takes TensorFlow, and a tensor for each input.
+        kinds: the inputs' element types.
+        rank: of the first input, None where `body` need not know it.
+    """
     import tensorflow as tf
 
     graph = tf.Graph()
     with graph.as_default():
         ports = [tf.compat.v1.placeholder(kind, name=f"port_{i}") for i, kind in enumerate(kinds)]
-        if len(kinds) == 1:
-            ports[0].set_shape([None] * 5)
+        if rank is not None:
+            ports[0].set_shape([None] * rank)
         tf.identity(body(tf, *ports), name="result")
     names = {f"port_{i}": source for i, source in enumerate(node.input)}
     for part in graph.as_graph_def().node:

@@ -14,6 +14,7 @@ import onnxruntime
 from foldbn.export.onnx_passes import tidy
 
 LENGTHS = {"N": 2}
+_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(double)": np.float64}
 
 
 def parse(text: str, weights: dict[str, Any], opset: int = 18) -> Any:
@@ -38,7 +39,8 @@ def run(proto: Any) -> list[Any]:
     feeds = {}
     for port in session.get_inputs():
         shape = [LENGTHS.get(length, length) for length in port.shape]
-        feeds[port.name] = rng.integers(-4, 5, shape).astype(np.float32)
+        kind = _TYPES.get(port.type, np.float32)
+        feeds[port.name] = rng.integers(-4, 5, shape).astype(kind)
     return session.run(None, feeds)
 
 

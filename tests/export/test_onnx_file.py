@@ -8,7 +8,9 @@ import onnxruntime
 import pytest
 
 from foldbn.export import to_onnx
+from foldbn.export.onnx_file import _number
 from tests import journeys
+from tests.export.saved import frozen
 from tests.frontends.models import Model, chain, layer, make, norm
 from tests.journeys import randomise
 
@@ -63,3 +65,58 @@ def test_nodes(layers, shape, left):
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (y,) = session.run(None, {session.get_inputs()[0].name: x})
     np.testing.assert_allclose(y, model(x), rtol=1e-5, atol=1e-5)
+
+
+def run(content: bytes, **feeds: np.ndarray) -> np.ndarray:
+    """Return the only output of an ONNX file."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, feeds)
+    return np.asarray(found)
+
+
+@pytest.mark.parametrize("size", [4, 40], ids=["small", "great"])
+def test_weights_within_branches(tmp_path, size):
+    """A weight that nothing but a branch of a conditional reads is in the file."""
+    import tensorflow as tf
+
+    def choose(x, left, right):
+        large = tf.reduce_sum(x) > 0
+        return tf.cond(large, lambda: tf.matmul(x, left), lambda: tf.matmul(x, right))
+
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(size, size)).astype("f4") for name in ("left", "right")}
+    model = frozen(tmp_path, choose, weights, x=("float32", (None, size)))
+    content = to_onnx(model)
+    assert {node.op_type for node in onnx.load_from_string(content).graph.node} >= {"If"}
+    for sign, name in ((1, "left"), (-1, "right")):
+        x = sign * np.ones((3, size), np.float32)
+        np.testing.assert_allclose(run(content, x=x), x @ weights[name], atol=1e-5)
+
+
+def test_inputs_called_like_counted_names(tmp_path):
+    """Two underscores and a number at the end of an input's name are the model's own."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(4, 4)).astype("f4") for name in "vw"}
+    ports = {"a__1": ("float32", (None, 4)), "b__7": ("float32", (None, 4))}
+    x, z = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    one = frozen(tmp_path / "one", lambda a, v, w: a @ v @ w, weights, a__1=ports["a__1"])
+    content = to_onnx(one)
+    np.testing.assert_allclose(run(content, a__1=x), x @ weights["v"] @ weights["w"], atol=1e-5)
+    two = frozen(
+        tmp_path / "two", lambda a, b, v, w: tf.nn.relu(a @ v) + tf.nn.relu(b @ w), weights, **ports
+    )
+    wanted = np.maximum(x @ weights["v"], 0) + np.maximum(z @ weights["w"], 0)
+    np.testing.assert_allclose(run(to_onnx(two), a__1=x, b__7=z), wanted, atol=1e-5)
+
+
+def test_counted_names_keep_apart():
+    """tf2onnx's own names are numbered past those of the inputs: none is there twice."""
+    graph = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[N] a__0) => (float[N] a__2) {'
+        " a__9 = Relu(a__0)  a__7 = Neg(a__9)  a__2 = Abs(a__7) }"
+    ).graph
+    _number(graph)
+    names = [name for node in graph.node for name in (*node.input, *node.output)]
+    assert names == ["a__0", "a__5", "a__5", "a__6", "a__6", "a__2"]

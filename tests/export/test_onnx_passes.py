@@ -67,6 +67,14 @@ def test_other_arithmetic_stays(old, new):
     assert tidied(text, weights) == ["Mul", "Add", "Relu"]
 
 
+@pytest.mark.parametrize("kind", ["int32", "int64", "double"])
+def test_affine_of_other_types_stays(kind):
+    """A normalization of float32 weights computes with float32 alone."""
+    maps = {name: np.array([1, -2, 3, 0], kind.replace("double", "float64")) for name in "st"}
+    text = AFFINE.replace("float", kind).replace("Relu", "Abs")
+    assert tidied(text, maps) == ["Mul", "Add", "Abs"]
+
+
 POOL = """(float[N, 3, 6, 6] x) => (float[N, 3, 3, 3] y) {
     r = Relu(x)  p = Pad(r, pads)  y = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(p) }"""
 PADS = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)

@@ -64,12 +64,21 @@ def test_squeeze_late_in_an_old_opset():
             s = Squeeze(x, axis)  a = Add(s, z)  y = Unsqueeze(a, axis) }""",
         """(float[N, 4, 1, 1] x) => (float[N, 4, 1, 1] y) {
             s = Squeeze(x, axis)  r = Relu(s)  u = Unsqueeze(r, last)  y = Identity(u) }""",
+        """(float[N, 5, 1, 3] x, float[5, 3, 1] z) => (float[N, 5, 1, 3] y) {
+            s = Squeeze(x, axis)  t = Squeeze(z, axis)  a = Add(s, t)
+            u = Unsqueeze(a, axis)  y = Neg(u) }""",
+        """(float[5, 3, 1] x) => (float[4, 5, 1, 3] y) {
+            s = Squeeze(x, axis)  a = Add(s, more)
+            u = Unsqueeze(a, axis)  y = Neg(u) }""",
     ],
-    ids=["nothing to gain", "an operand of the lesser rank", "another axis"],
+    ids=[
+        *("nothing to gain", "an operand of the lesser rank", "another axis"),
+        *("two ranks", "a constant of the greater rank"),
+    ],
 )
 def test_squeeze_stays(text):
     """A Squeeze that no Unsqueeze undoes stays where it is."""
-    weights = {"axis": ONE, "last": np.array([3], np.int64)}
+    weights = {"axis": ONE, "last": np.array([3], np.int64), "more": (4, 5, 3)}
     assert "Squeeze" in tidied(text, {k: v for k, v in weights.items() if k in text})
 
 
@@ -104,6 +113,13 @@ def test_other_reductions_stay(axes, keep, shape):
     """A reduction of other axes, or one that keeps them, is left as it is."""
     kinds = tidied(pooling("ReduceMean", shape, keep), {"axes": np.array(axes, np.int64)})
     assert kinds == ["Transpose", "ReduceMean"]
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64", "double"])
+def test_reductions_of_other_types_stay(kind):
+    """There is a global pooling of float32 alone."""
+    text = pooling("ReduceMax", ", 3").replace("float", kind)
+    assert tidied(text, {"axes": np.array([1, 2], np.int64)}) == ["Transpose", "ReduceMax"]
 
 
 def test_pool_over_a_sequence():
