@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,10 +54,12 @@ def render(
     if console.is_terminal:
         console.print(Group(*parts))
         return
-    with console.capture() as printed:
-        console.print(Group(*parts))
-    lines = [line.rstrip() for line in printed.get().rstrip().splitlines()]
-    console.file.write("\n".join(lines) + "\n")
+    draft = io.StringIO()
+    Console(file=draft, width=console.width, markup=False, emoji=False, highlight=False).print(
+        Group(*parts)
+    )
+    lines = [line.rstrip() for line in draft.getvalue().rstrip().splitlines()]
+    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
