@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from foldbn.bounds import MOST_SAMPLES, OPSETS
 from foldbn.cli.options import (
     MODEL,
     BatchSize,
     model_options,
     sample_options,
+    seed_option,
     shell_options,
     timing_options,
 )
@@ -71,7 +73,7 @@ def _plain(value: Any) -> Any:
     help="Batch axis of the artefacts.  [default: 1 for TFLite, otherwise dynamic]",
 )
 @click.option(
-    "--opset", type=click.IntRange(13, 18), default=18, show_default=True, help="ONNX opset."
+    "--opset", type=click.IntRange(*OPSETS), default=18, show_default=True, help="ONNX opset."
 )
 @model_options
 @sample_options
@@ -134,12 +136,10 @@ def verify(**options: Any) -> int:
 @click.argument("models", type=MODEL, nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SAMPLES),
     help="Samples per call.  [default: the models' own, or 1]",
 )
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seed of the generated inputs."
-)
+@seed_option
 @timing_options
 @shell_options
 def bench(**options: Any) -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from foldbn.bounds import (
+    MOST_GIGABYTES,
+    MOST_SAMPLES,
+    MOST_SECONDS,
+    MOST_SEED,
+    MOST_THREADS,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
@@ -41,6 +50,19 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class Finite(click.FloatRange):
+    """A number in a range; NaN, which is in all of them, is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; fail for what is none."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
+
+
 shell_options = _together(
     click.option("--json", is_flag=True, help="One JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="No progress; only what was written."),
@@ -49,7 +71,7 @@ shell_options = _together(
     click.option("--log-file", type=MODEL, metavar="FILE", help="Keep all that TensorFlow prints."),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0),
+        type=Finite(min=0, max=MOST_SECONDS),
         default=3600,
         show_default=True,
         metavar="SECONDS",
@@ -57,7 +79,7 @@ shell_options = _together(
     ),
     click.option(
         "--memory-limit",
-        type=click.FloatRange(min=0),
+        type=Finite(min=0, max=MOST_GIGABYTES),
         metavar="GB",
         help="Memory that the work may take; 0 is as much as there is.  [default: 4, 64 for each"
         " GB of the model, and no more than 90 % of the machine's]",
@@ -98,6 +120,14 @@ model_options = _together(
     ),
 )
 
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, MOST_SEED),
+    default=0,
+    show_default=True,
+    help="Seed of the generated inputs.",
+)
+
 sample_options = _together(
     click.option(
         "--samples",
@@ -105,9 +135,7 @@ sample_options = _together(
         metavar="FILE",
         help="Inputs to verify on, besides generated ones: .npy, or .npz keyed by input name.",
     ),
-    click.option(
-        "--seed", type=int, default=0, show_default=True, help="Seed of the generated inputs."
-    ),
+    seed_option,
 )
 
 timing_options = _together(
@@ -120,14 +148,14 @@ timing_options = _together(
     ),
     click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_THREADS),
         default=1,
         show_default=True,
         help="Intra-op threads while timing.",
     ),
     click.option(
         "--min-speedup",
-        type=float,
+        type=Finite(min=0),
         metavar="X",
         help="Exit 1 if a speedup is below X with its whole interval.",
     ),
@@ -145,6 +173,12 @@ class BatchSize(click.ParamType[int | str]):
         """Return the number, or ``dynamic``; fail for anything else."""
         if value == "dynamic" or isinstance(value, int):
             return value  # type: ignore[no-any-return]
-        if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f"{value!r} is neither a whole number from 1 on nor 'dynamic'", param, ctx)
-        return int(value)
+        text = str(value)
+        digits = text.isdecimal() and len(text) <= len(str(MOST_SAMPLES))
+        if not digits or not 1 <= int(text) <= MOST_SAMPLES:
+            self.fail(
+                f"{text[:60]!r} is neither a whole number from 1 to {MOST_SAMPLES} nor 'dynamic'",
+                param,
+                ctx,
+            )
+        return int(text)

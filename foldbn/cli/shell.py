@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ class Shell:
         from foldbn import worker
 
         _check_log_file(self.log_file)
-        memory = None if self.memory_limit is None else int(self.memory_limit * 10**9)
+        memory = None if self.memory_limit is None else math.ceil(self.memory_limit * 10**9)
         with self._progress() as on_phase:
             result = worker.run(
                 command,
@@ -135,11 +136,26 @@ def _discard(stream: TextIO) -> None:
 def _check_log_file(path: Path | None) -> None:
     if path is not None:
         try:
+            if path.exists() and _only_takes(path):
+                with path.open("ab") as file:
+                    file.write(LOG_HEADER)
+                return
+            if path.exists() and not path.is_file():
+                raise UsageError(f"{str(path)!r} is no regular file", "choose another name")
             if path.exists() and not _is_log(path):
                 raise UsageError(f"{str(path)!r} exists and is no log", "choose another name")
             path.write_bytes(LOG_HEADER)
         except OSError as error:
             raise UsageError(f"cannot write the log {str(path)!r}: {error.strerror}") from error
+
+
+def _only_takes(path: Path) -> bool:
+    """Whether what is written to a file is not kept there: it is ``/dev/null``, or ``/dev/stderr``.
+
+    Another device or a FIFO may let whoever opens it wait for ever.
+    """
+    found, takes = path.stat(), (Path(os.devnull).stat(), os.fstat(2))
+    return any(os.path.samestat(found, each) for each in takes)
 
 
 def _is_log(path: Path) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from foldbn.errors import Unsafe
 from foldbn.frontends.demand import demand
 from foldbn.frontends.sniff import Format
+from foldbn.frontends.unpacking import hdf5_in
 
 _FREE = 2**22  # weights that may be made in any case: 16 MiB
 _LARGEST = 2**28  # numbers in one tensor for one sample: 1 GiB
@@ -130,11 +131,7 @@ def _stored(path: Path, kind: Format) -> int:
     if kind == "keras-h5":
         with h5py.File(path, "r") as file:
             return _numbers(file)
-    with (
-        zipfile.ZipFile(path) as archive,
-        archive.open("model.weights.h5") as packed,
-        h5py.File(packed, "r") as file,
-    ):
+    with zipfile.ZipFile(path) as archive, hdf5_in(archive, "model.weights.h5") as file:
         return _numbers(file)
 
 

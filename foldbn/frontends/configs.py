@@ -40,14 +40,13 @@ _RUNS_CODE = {
 }
 _CALLABLES = ("function", "builtin_function_or_method")
 _LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization", "Hashing", "StaticVocabulary")
-_UNUSED = ("compile_config", "build_config", "training_config")  # foldbn loads without them
 _OF_LAMBDA = ("function", "mask", "output_shape", "arguments")  # `check_lambda` looks at these
 _DEPTH = 200
 _LONGEST = 2**24  # bytes of JSON; the greatest networks of keras.applications have 1 MB
 
 
 def read_config(path: Path, kind: Format) -> Any:
-    """Return the configuration of the model in a Keras file.
+    """Return the configuration of the model in a Keras file, without what only training needs.
 
     Raises:
         Unreadable: it is no JSON, or nested beyond reason.
@@ -64,9 +63,27 @@ def read_config(path: Path, kind: Format) -> Any:
             text = archive.read("config.json")
     try:
         _check_length(len(text), path)
-        return json.loads(text)
+        return _without_training(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
         raise Unreadable(f"the configuration in {str(path)!r} is damaged: {error}") from error
+
+
+def _without_training(config: Any) -> Any:
+    """Return a configuration without how the model, and each model inside, was compiled.
+
+    Keras compiles an inner model whatever it is asked for, with losses and metrics that may be
+    anything. Where no class stands beside it, the key is one like others, and stays.
+    """
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if "class_name" in part:
+                part.pop("compile_config", None)
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return config
 
 
 def _check_length(length: int, path: Path) -> None:
@@ -174,5 +191,5 @@ def _inside(part: dict[str, Any]) -> Iterator[Any]:
     for key, value in part.items():
         if key == "config" and part.get("class_name") == "Lambda" and isinstance(value, dict):
             yield from (each for inner, each in value.items() if inner not in _OF_LAMBDA)
-        elif key not in _UNUSED:
+        else:
             yield value

@@ -22,10 +22,10 @@ from foldbn.frontends.legacy.rebuilding import rebuild
 from foldbn.frontends.legacy.writers import writer_of
 from foldbn.frontends.scopes import with_scope_names
 from foldbn.frontends.sniff import Format
+from foldbn.frontends.unpacking import copy_with_config
 from foldbn.frontends.variables import captured_variables
 
 _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown layer:?) '?([\w>.]+)")
-_SUFFIX = {"keras-h5": ".h5", "keras-zip": ".keras"}
 # What a file may ask Keras for is settled in Keras's own classes while it loads.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -62,6 +62,11 @@ def load(
 
 def _run_definitions(path: Path) -> dict[str, Any]:
     """Run a Python file of the user's own and return the classes and functions it defines."""
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{str(path)!r} cannot be run: it is no regular file",
+            "--custom-objects takes a Python file that defines the model's own layers",
+        )
     try:
         names = runpy.run_path(str(path))
     except Exception as error:
@@ -85,7 +90,7 @@ def _load_model(
         return rebuild(path, kind, config, writer, own, unsafe=unsafe)
     with lambdas_of_keras(own, unsafe=unsafe):
         try:
-            return _load_with_keras(path, kind, own), {}
+            return _load_with_keras(path, kind, config, own), {}
         except FoldbnError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a file can make Keras raise
@@ -96,14 +101,12 @@ def _load_model(
                 raise refusal from error
 
 
-def _load_with_keras(path: Path, kind: Format, own: dict[str, Any]) -> Any:
+def _load_with_keras(path: Path, kind: Format, config: Any, own: dict[str, Any]) -> Any:
     import keras
 
     with tempfile.TemporaryDirectory(prefix="foldbn-") as folder:
-        # Keras chooses its reader by suffix, foldbn by content: a link has the right one.
-        link = Path(folder) / f"model{_SUFFIX[kind]}"
-        link.symlink_to(path.resolve())
-        return keras.saving.load_model(link, custom_objects=own, compile=False, safe_mode=True)
+        copy = copy_with_config(path, kind, config, Path(folder))
+        return keras.saving.load_model(copy, custom_objects=own, compile=False, safe_mode=True)
 
 
 def _explain(path: Path, error: Exception) -> Unsupported:

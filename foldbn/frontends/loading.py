@@ -64,6 +64,7 @@ def load(
         Unsafe: it would touch the machine.
         Unsupported: it is a model that foldbn cannot load.
     """
+    before = _state(path)
     kind = sniff.sniff(path)
     if kind != "frozen-graph" and ports != NO_PORTS:
         raise UsageError(
@@ -81,7 +82,20 @@ def load(
             writer = sniff.writer_of(path, kind)
             original = keras_files.load(path, kind, custom_objects, unsafe=unsafe)
         source = Source(str(path), kind, sniff.sha256_of(path), writer)
+    if _state(path) != before:
+        raise Unreadable(
+            f"{str(path)!r} was changed while it was read", "run foldbn again once it is written"
+        )
     return simplify(source, original)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another one, and from itself once it is written anew."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()  # `sniff` says why
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -9,6 +9,7 @@ and runs none of them, and TensorFlow runs none that only its saver reaches.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -34,7 +35,8 @@ _ANEW = "save the model anew with tf.saved_model.save or model.export"
 _LARGEST = 2**31 - 1  # bytes: more than protobuf reads
 _MOST_NODES = 2_000_000
 _DEEPEST = 200  # calls in calls
-_MOST_DECLARED = 2**30  # numbers that a constant may have without holding them
+_MOST_DECLARED = 2**28  # bytes that constants may have, all together, without holding them
+_LEAST_WIDTH = 4  # bytes of a number: what folds a constant computes in float32 at least
 
 
 def read_checked(path: Path) -> Any:
@@ -67,11 +69,14 @@ def check_meta_graph(meta: Any, path: str) -> None:
     """
     library = {function.signature.name for function in meta.graph_def.library.function}
     _check_names(library, path)
-    count = 0
+    count = declared = 0
     for place, node in _nodes(meta):
         count += 1
         if node.op not in library:
             _check_op(node, place, path)
+        if node.op == "Const":
+            declared += _declared(node)
+            _check_declared(declared, node, path)
     if count > _MOST_NODES:
         raise Unsafe(f"{path!r} has {count:,} nodes, more than any model", _ANEW)
     check_saver(meta, path)
@@ -156,7 +161,6 @@ def _check_op(node: Any, place: str, path: str) -> None:
         if value.decode(errors="replace") in harmless:
             return
     elif node.op in ALLOWED or node.op in SAVER:
-        _check_constant(node, where, path)
         return
     elif op_def_registry.get(node.op) is None:
         raise Unsupported(
@@ -168,18 +172,24 @@ def _check_op(node: Any, place: str, path: str) -> None:
     raise Unsafe(f"{path!r} has an op {where}, {told}", "export the model without it")
 
 
-def _check_constant(node: Any, where: str, path: str) -> None:
-    """Refuse a constant of many numbers that are declared by one."""
-    if node.op != "Const":
-        return
+def _declared(node: Any) -> int:
+    """Return how many bytes a constant has that it does not hold: one number stands for many."""
+    import tensorflow as tf
+
     tensor = node.attr["value"].tensor
-    count = 1
-    for dim in tensor.tensor_shape.dim:
-        count *= max(dim.size, 0)
-    if count > _MOST_DECLARED and count > 8 * len(tensor.tensor_content):
-        held = len(tensor.tensor_content)
+    try:
+        width = max(tf.as_dtype(tensor.dtype).size, _LEAST_WIDTH)
+    except TypeError:  # there is no such type, and TensorFlow will say so
+        width = _LEAST_WIDTH
+    count = math.prod(max(dim.size, 0) for dim in tensor.tensor_shape.dim)
+    return max(count * width - 8 * tensor.ByteSize(), 0)
+
+
+def _check_declared(declared: int, node: Any, path: str) -> None:
+    if declared > _MOST_DECLARED:
         raise Unsafe(
-            f"{path!r} has a {where} that declares {count:,} numbers and holds {held:,} bytes",
+            f"{path!r} has constants that declare {declared:,} bytes more than they hold, up to"
+            f" {node.name!r}",
             _ANEW,
         )
 

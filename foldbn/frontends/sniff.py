@@ -18,6 +18,7 @@ from foldbn.frontends.strangers import (
     refuse_file,
 )
 from foldbn.frontends.structure import check_hdf5, check_zip
+from foldbn.frontends.unpacking import hdf5_in
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
@@ -97,7 +98,7 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            check_zip(archive, str(path))
+            check_zip(archive, str(path), path.stat().st_size)
             for member in names & {"config.json", "metadata.json"}:
                 archive.read(member)
             _check_weights(archive, str(path))
@@ -118,12 +119,10 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_weights(archive: zipfile.ZipFile, name: str) -> None:
-    """Look into the HDF5 file inside a .keras archive, where it lies."""
-    import h5py
-
+    """Look into the HDF5 file inside a .keras archive."""
     for member in archive.infolist():
         if member.filename.endswith(".h5"):
-            with archive.open(member) as packed, h5py.File(packed, "r") as file:
+            with hdf5_in(archive, member.filename) as file:
                 check_hdf5(file, f"{name}/{member.filename}", member.file_size)
 
 

@@ -16,6 +16,7 @@ from foldbn.errors import Unsafe
 _RATIO = 200  # declared bytes for each stored one; zeros pack better, weights never
 _FREE = 2**26  # bytes that may be declared in any case
 _OBJECTS = 100_000
+_MEMBERS = 10_000
 _DEPTH = 64
 _HINT = "foldbn reads only what Keras itself writes into such a file"
 
@@ -73,18 +74,25 @@ def _check_ratio(declared: int, stored: int, name: str) -> None:
         )
 
 
-def check_zip(archive: zipfile.ZipFile, name: str) -> None:
+def check_zip(archive: zipfile.ZipFile, name: str, stored: int) -> None:
     """Refuse a zip archive whose members reach outside, repeat, or unpack to far too much.
+
+    What may be declared in any case is for all members together, since all may be unpacked; and
+    none may declare more because another one is stored as it is.
 
     Args:
         archive: open for reading.
         name: of the file, for messages.
+        stored: its size in bytes.
 
     Raises:
         Unsafe: it does one of these.
     """
     seen: set[str] = set()
-    for member in archive.infolist():
+    members = archive.infolist()
+    if len(members) > _MEMBERS:
+        raise Unsafe(f"{name!r} has {len(members):,} members, more than any model", _HINT)
+    for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts:
             raise Unsafe(f"{name!r} has a member outside itself: {member.filename!r}", _HINT)
@@ -93,4 +101,8 @@ def check_zip(archive: zipfile.ZipFile, name: str) -> None:
         if str(path) in seen:
             raise Unsafe(f"{name!r} has two members {member.filename!r}", _HINT)
         seen.add(str(path))
-        _check_ratio(member.file_size, member.compress_size, f"{name}/{member.filename}")
+    if sum(member.compress_size for member in members) > stored:
+        raise Unsafe(f"{name!r} has members that share their bytes", _HINT)
+    large = [member for member in members if member.file_size > _RATIO * member.compress_size]
+    declared = sum(member.file_size for member in large)
+    _check_ratio(declared, sum(member.compress_size for member in large), name)

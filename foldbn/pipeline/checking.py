@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldbn import export
+from foldbn.bounds import as_seed
 from foldbn.errors import Unreadable
 from foldbn.frontends.external_data import with_external_data
 from foldbn.pipeline.judging import Judge
@@ -94,10 +95,12 @@ def verify(  # noqa: PLR0913 - every option of the command
         A verdict for each file; `passed` is whether all of them passed.
 
     Raises:
+        UsageError: `seed` is negative or no whole number.
         Unreadable: a file is missing or damaged.
         Unsafe: a model would run code of its own or touch the machine.
         RuntimeFailed: an exported file cannot be run, or its ports do not fit.
     """
+    seed = as_seed(seed)
     contents = [(Path(path), _read(Path(path))) for path in exported]
     clock = Clock(notify)
     with clock.phase("load"):

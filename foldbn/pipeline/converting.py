@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foldbn import benchmark, export
+from foldbn.bounds import as_batch_size, as_min_speedup, as_opset, as_seed, as_threads
 from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, missing_folders, plan_targets, recover
 from foldbn.pipeline.proving import load_and_prove, prove_others
@@ -84,6 +85,9 @@ def convert(  # noqa: PLR0913 - every option of the command
     Raises:
         FoldbnError: of one kind or another; `errors` lists them with their exit codes.
     """
+    seed, threads, opset = as_seed(seed), as_threads(threads), as_opset(opset)
+    batch_size = batch_size if batch_size == "dynamic" else as_batch_size(batch_size)
+    min_speedup = as_min_speedup(min_speedup)
     source, clock = Path(model), Clock(notify)
     formats = tuple(dict.fromkeys(to))
     folder = None if output_dir is None else Path(output_dir)

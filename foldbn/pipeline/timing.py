@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldbn import benchmark
+from foldbn.bounds import as_batch_size, as_min_speedup, as_seed, as_threads
 from foldbn.pipeline.steps import Clock, Notify, PathLike, require_speedup, silent
 from foldbn.results import Benchmark
 
@@ -32,10 +33,13 @@ def bench(  # noqa: PLR0913 - every option of the command
         notify: called with ``("phase", name)`` as each phase begins.
 
     Raises:
+        UsageError: a number is none, or beyond reason.
         Unreadable: a file is missing or neither ONNX nor TFLite.
         ProviderMissing: a provider is not there.
         TooSlow: `min_speedup` is not met.
     """
+    seed, threads = as_seed(seed), as_threads(threads)
+    batch_size, min_speedup = as_batch_size(batch_size), as_min_speedup(min_speedup)
     with Clock(notify).phase("bench"):
         rows = benchmark.bench_files(
             [Path(model) for model in models],

@@ -132,6 +132,11 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
 
 
 def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    if path.exists() and not path.is_file():
+        raise BadSamples(
+            f"cannot read samples from {str(path)!r}: it is no regular file",
+            "samples are .npy or .npz files",
+        )
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)

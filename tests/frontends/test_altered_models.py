@@ -12,6 +12,7 @@ import pytest
 
 import foldbn
 from foldbn.errors import Unsafe, Unsupported
+from foldbn.frontends import safety
 from tests.frontends.calls import assert_refused, save_call
 from tests.frontends.old_graphs import GRAPHS, save
 
@@ -76,14 +77,23 @@ def _disguised(meta: Any) -> None:
     meta.graph_def.node.add(name="innocent", op="ReadFile", input=["anything"])
 
 
-def _hollow(meta: Any) -> None:
-    node = meta.graph_def.node.add(name="bomb", op="Const")
-    node.attr["dtype"].type = 1
+def _hollow(meta: Any, side: int = 2**20, name: str = "bomb", kind: int = 1) -> None:
+    node = meta.graph_def.node.add(name=name, op="Const")
+    node.attr["dtype"].type = kind
     tensor = node.attr["value"].tensor
-    tensor.dtype = 1
-    tensor.float_val.append(0)
+    tensor.dtype = kind
+    tensor.tensor_content = bytes(8 if kind == 2 else 4)
     for _ in range(2):
-        tensor.tensor_shape.dim.add(size=2**20)
+        tensor.tensor_shape.dim.add(size=side)
+
+
+def _hollow_together(meta: Any) -> None:
+    for number in range(65):
+        _hollow(meta, 2**10, f"bomb_{number}")
+
+
+def _hollow_doubles(meta: Any) -> None:
+    _hollow(meta, 6000, kind=2)
 
 
 SPOILED = {
@@ -92,7 +102,9 @@ SPOILED = {
     "an unknown op": (_unknown, Unsupported, r"does not know: TheirOwnKernel \(strange\)"),
     "functions without end": (_endless, Unsafe, "call each other without end"),
     "functions that unfold": (_exploding, Unsafe, "has a function level_"),
-    "a hollow constant": (_hollow, Unsafe, r"declares 1,099,511,627,776 numbers and holds 0 bytes"),
+    "a hollow constant": (_hollow, Unsafe, r"declare 4,398,046,\d+,\d+ bytes .* 'bomb'"),
+    "many of them": (_hollow_together, Unsafe, r"declare 27\d,\d+,\d+ bytes .* 'bomb_64'"),
+    "of doubles": (_hollow_doubles, Unsafe, r"declare 28\d,\d+,\d+ bytes"),
 }
 
 
@@ -100,6 +112,11 @@ SPOILED = {
 def test_spoiled_graph(plain, change, kind, words):
     """What a graph declares is held against reason before anything of it is built."""
     assert_refused(_edited(plain, change), kind, words)
+
+
+def test_constants_of_one_number(plain):
+    """A mask of a few thousand to a side may be declared by one number."""
+    safety.read_checked(_edited(plain, lambda meta: _hollow(meta, 8000)))
 
 
 def test_restore_op_that_writes(old):

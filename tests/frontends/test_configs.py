@@ -101,6 +101,18 @@ def test_consent_is_for_lambdas_alone():
                 check_config(model(inner), "model.h5", unsafe=True)
 
 
+@pytest.mark.parametrize("key", ["compile_config", "build_config", "training_config"])
+def test_no_key_hides_others(key):
+    """Arguments of a call may have any name; Keras makes whatever objects stand in them."""
+    call = {"args": [], "kwargs": {key: OUTSIDE["a vocabulary file"]}}
+    called = {**layer("Dense", "keras.layers"), "inbound_nodes": [call]}
+    with pytest.raises(Unsafe, match="vocabulary file"):
+        check_config(model(called), "model.h5")
+    for beside in (called, layer("Dense", "keras.layers", **{key: OUTSIDE["TFSMLayer"]})):
+        with pytest.raises(Unsafe):
+            check_config(beside, "model.h5")
+
+
 def test_a_lambda_does_not_hide_others():
     """What stands inside a Lambda layer beside its function is looked at."""
     spoilt = layer("Lambda", "keras.layers", function=CODE, extra=OUTSIDE["TFSMLayer"])
