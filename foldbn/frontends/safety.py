@@ -182,7 +182,7 @@ def _declared(node: Any) -> int:
     except TypeError:  # there is no such type, and TensorFlow will say so
         width = _LEAST_WIDTH
     count = math.prod(max(dim.size, 0) for dim in tensor.tensor_shape.dim)
-    return max(count * width - 8 * tensor.ByteSize(), 0)
+    return int(max(count * width - 8 * tensor.ByteSize(), 0))
 
 
 def _check_declared(declared: int, node: Any, path: str) -> None:
