@@ -39,6 +39,11 @@ class Range:
     scale: NDArray[Any] | float = 1.0
     shift: NDArray[Any] | float = 0.0
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether scale or shift do anything."""
+        return bool(np.any(self.scale != 1) or np.any(self.shift != 0))
+
 
 def ranges_of(model: FrozenModel) -> dict[str, Range]:
     """Return what is known of each input of a model whose constants are folded, by its name."""

@@ -178,11 +178,11 @@ def _declared(node: Any) -> int:
 
     tensor = node.attr["value"].tensor
     try:
-        width = max(tf.as_dtype(tensor.dtype).size, _LEAST_WIDTH)
+        width = max(int(tf.as_dtype(tensor.dtype).size), _LEAST_WIDTH)
     except TypeError:  # there is no such type, and TensorFlow will say so
         width = _LEAST_WIDTH
-    count = math.prod(max(dim.size, 0) for dim in tensor.tensor_shape.dim)
-    return int(max(count * width - 8 * tensor.ByteSize(), 0))
+    count: int = math.prod(max(dim.size, 0) for dim in tensor.tensor_shape.dim)
+    return max(count * width - 8 * int(tensor.ByteSize()), 0)
 
 
 def _check_declared(declared: int, node: Any, path: str) -> None:

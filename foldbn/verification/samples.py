@@ -35,9 +35,9 @@ def generate_samples(
 
     Floats are numbers that the port's own type holds, and given in float32.
     Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
-    of the second, normal with deviation 1; of the third, normal with deviation 3 once the scale
-    and shift have happened to them that a model begins with, as one of images does. The sets
-    are kept apart because the greater the inputs, the greater the rounding. Integers are drawn
+    of the second, normal with deviation 1; of the third, normal with deviation 3, or, where a
+    model begins with a scale and shift, as one of images does, uniform in [0, 1) after these. The
+    sets are kept apart because the greater the inputs, the greater the rounding. Integers are drawn
     from the rows of the tables they look up; bytes are any; others are 0 or 1, which every table
     has rows for. Large inputs get fewer samples. Lengths that the model leaves open are those
     of the samples `like`, or 32.
@@ -78,10 +78,11 @@ def _draw(
         values = rng.random(shape)
         values[0], values[-1] = 0, 1
         return _held(values, dtype)
-    values = rng.standard_normal(shape)
-    if kind == "wide":
-        values = _within((3 * values - known.shift) / known.scale, dtype)
-    return _held(values, dtype)
+    if kind == "normal":
+        return _held(rng.standard_normal(shape), dtype)
+    if known.is_mapped:
+        return _held(_within((rng.random(shape) - known.shift) / known.scale, dtype), dtype)
+    return _held(3 * rng.standard_normal(shape), dtype)
 
 
 def _draw_integers(

@@ -113,7 +113,7 @@ def test_full_disk_in_the_command(place):
     arguments = ["convert", place.model, "--overwrite", "--no-bench"]
     finished = limited(8, *arguments, TMPDIR=str(place.temporary))
     assert finished.returncode == 4
-    assert "error FBN044: cannot write to" in finished.stderr
+    assert "error FBN044: cannot write" in finished.stderr
     assert os.strerror(errno.EFBIG) in finished.stderr
     place.assert_untouched()
 
