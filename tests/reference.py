@@ -336,6 +336,7 @@ EVALUATORS: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Squeeze: squeeze,
     ops.ExpandDims: expand_dims,
     ops.Transpose: transpose,
+    ops.BatchTranspose: lambda op, x: x.transpose(op.permutation),
     ops.Add: lambda op, x, *more: sum((-y if op.subtracts else y for y in more), x),
     ops.Multiply: lambda _, x, y: x * y,
     ops.Extremum: lambda op, x, y: np.where((x > y) == (op.name == "Maximum"), x, y),

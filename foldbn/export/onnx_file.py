@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import ConversionFailed, said
+from foldbn.export.onnx_biases import with_plain_biases
 from foldbn.export.onnx_graph import captured
 from foldbn.export.onnx_passes import tidy
 from foldbn.export.stand_ins import with_placeholders
+from foldbn.frontends.channels_last import channels_last, has_grids
 from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
 from foldbn.version import __version__
 
@@ -44,7 +46,10 @@ def to_onnx(
     import onnx
     from tf2onnx import convert
 
-    light = with_placeholders(_without_erfc(model.with_batch_size(batch_size)))
+    if has_grids(model.graph_def):
+        model = replace(model, graph_def=channels_last(model.graph_def))
+    plain = with_plain_biases(model.with_batch_size(batch_size))
+    light = with_placeholders(_without_erfc(plain))
     try:
         proto, _ = convert.from_graph_def(
             light.model.graph_def,

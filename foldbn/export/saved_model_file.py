@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from foldbn.errors import ConversionFailed, said
 from foldbn.export.stand_ins import with_placeholders
+from foldbn.frontends.channels_last import channels_last
 from foldbn.frontends.frozen import FrozenModel, GraphDef, empty_like
 from foldbn.frontends.written_out import with_single_groups
 
@@ -148,7 +149,8 @@ def _without_weights(model: FrozenModel) -> tuple[GraphDef, dict[str, NDArray[An
     light = with_placeholders(with_single_groups(model))
     given = {port.node for port in model.inputs} | set(light.weights)
     graph_def = empty_like(light.model.graph_def)
-    graph_def.node.extend(n for n in light.model.graph_def.node if n.name not in given)
+    nodes = channels_last(light.model.graph_def).node  # to be served without a GPU, too
+    graph_def.node.extend(node for node in nodes if node.name not in given)
     return graph_def, light.weights
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from foldbn.errors import ConversionFailed, said
 from foldbn.export.stand_ins import with_splats
+from foldbn.export.tflite_channels import with_channels_last
 from foldbn.export.tflite_lists import settle_lists
 from foldbn.export.tflite_pools import with_pools_of_planes
 from foldbn.export.tflite_weights import fill
@@ -27,7 +28,8 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
     Raises:
         ConversionFailed: the converter refuses.
     """
-    sized = with_pools_of_planes(with_single_groups(model.with_batch_size(batch_size)))
+    plain = with_single_groups(with_channels_last(model.with_batch_size(batch_size)))
+    sized = with_pools_of_planes(plain)
     if batch_size is not None:
         sized = settle_lists(sized, batch_size)
     light = with_splats(sized)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldbn.errors import Unsupported, said
+from foldbn.frontends.channels_last import channels_last
 from foldbn.frontends.frozen import (
     FrozenModel,
     GraphDef,
@@ -54,7 +55,7 @@ def widen(model: FrozenModel) -> FrozenModel:
     so is what simulated quantization reads, which knows no other type.
     """
     graph_def, stubs = empty_like(model.graph_def), set(model.stubs())
-    for node in model.graph_def.node:
+    for node in channels_last(model.graph_def).node:
         if node.op in _BATCH_NORM and node.attr["T"].type == DT_FLOAT:
             _write_out_batch_norm(graph_def, node)
             continue
@@ -113,26 +114,18 @@ def _add_cast(graph_def: GraphDef, name: str, source: str, *, narrow: bool) -> s
 
 
 def _write_out_batch_norm(graph_def: GraphDef, node: NodeDef) -> None:
-    """Write ``(x - mean) * rsqrt(variance + epsilon) * gamma + beta`` as single ops.
+    """Write ``(x - mean) * rsqrt(variance + epsilon) * gamma + beta`` as single ops, channel last.
 
     Without is_training the statistics are inputs 3 and 4; with it they are those of x.
     """
-    channels_first = node.attr["data_format"].s in (b"NCHW", b"NCDHW")
     rank = 5 if b"D" in node.attr["data_format"].s else 4
-    channel = 1 if channels_first else rank - 1
     build = _Builder(graph_def, node.name)
     x, gamma, beta, mean, variance = node.input
     if node.attr["is_training"].b:
-        axes = build.constant("axes", [a for a in range(rank) if a != channel], np.int32)
+        axes = build.constant("axes", [*range(rank - 1)], np.int32)
         mean = build.op("Mean", "mean", x, axes, keep_dims=True)
         squares = build.op("SquaredDifference", "squares", x, mean)
         variance = build.op("Mean", "variance", squares, axes, keep_dims=True)
-    if channels_first:
-        shape = build.constant("shape", [1, -1, *[1] * (rank - 2)], np.int32)
-        gamma, beta, mean, variance = (
-            build.op("Reshape", f"shaped_{i}", part, shape)
-            for i, part in enumerate((gamma, beta, mean, variance))
-        )
     epsilon = build.constant("epsilon", node.attr["epsilon"].f, np.float64)
     root = build.op("Rsqrt", "rsqrt", build.op("AddV2", "add", variance, epsilon))
     scale = build.op("Mul", "scale", root, gamma)
@@ -154,8 +147,8 @@ class _Builder:
         node.attr["T"].type = DT_DOUBLE
         for flag, value in flags.items():
             node.attr[flag].b = value
-        if kind in ("Mean", "Reshape"):
-            node.attr["Tidx" if kind == "Mean" else "Tshape"].type = types_pb2.DT_INT32
+        if kind == "Mean":
+            node.attr["Tidx"].type = types_pb2.DT_INT32
         return name
 
     def constant(self, suffix: str, value: Any, dtype: type) -> str:
@@ -165,30 +158,32 @@ class _Builder:
 
 
 @contextmanager
-def _explained(tf: Any, *, open_lengths: bool) -> Iterator[None]:
-    """Turn what TensorFlow raises for a graph into an error for a user.
-
-    Args:
-        tf: TensorFlow.
-        open_lengths: whether the graph is run on lengths that nobody has given.
-    """
+def _explained(tf: Any, inputs: tuple[Port, ...]) -> Iterator[None]:
+    """Turn what TensorFlow raises for a graph into an error for a user."""
     try:
         yield
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        if open_lengths and "OpKernel" not in str(error):
-            hint = "if an input has a length of its own choice, give real inputs with --samples"
-        else:
-            hint = "write that part of the model with other ops, and export it anew"
         raise Unsupported(
             f"TensorFlow cannot evaluate the model on the CPU in the precision of the proof:"
             f" {said(error)}",
-            hint,
+            _way_out(str(error), inputs),
         ) from error
+
+
+def _way_out(what: str, inputs: tuple[Port, ...]) -> str:
+    """Return what to do about a graph that TensorFlow cannot run."""
+    if any(word in what for word in ("NHWC", "NCHW", "channels_first", "data_format")):
+        return "build the layer with data_format='channels_last': no CPU has it channels_first"
+    open_ports = [port.name for port in inputs if None in port.shape[1:]]
+    if open_ports and "OpKernel" not in what:
+        names = ", ".join(map(repr, open_ports))
+        return f"if not every length will do for {names}, give real inputs with --samples"
+    return "write that part of the model with other ops, and export it anew"
 
 
 def _imported(tf: Any, graph_def: GraphDef) -> Any:
     graph = tf.Graph()
-    with graph.as_default(), _explained(tf, open_lengths=False):
+    with graph.as_default(), _explained(tf, ()):
         tf.import_graph_def(graph_def, name="")
     return graph
 
@@ -206,7 +201,8 @@ class GraphRunner:
         import tensorflow as tf
 
         graph_def, self._weights = _fed(model)
-        self._open_lengths = any(None in port.shape[1:] for port in model.inputs)
+        self._inputs = model.inputs
+        graph_def = channels_last(graph_def)
         graph = _imported(tf, graph_def)
         if groups := groups_in(graph):
             graph = _imported(tf, in_single_groups(graph_def, groups))
@@ -222,7 +218,7 @@ class GraphRunner:
         arrays = {f"{name}:0": array for name, array in (feed | self._weights).items()}
         import tensorflow as tf
 
-        with _explained(tf, open_lengths=self._open_lengths):
+        with _explained(tf, self._inputs):
             return list(self._session.run(full, arrays))
 
     def dtype_of(self, tensor: str) -> str:

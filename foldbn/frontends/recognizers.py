@@ -46,7 +46,7 @@ def _pool(node: NodeDef, context: Context) -> Recognized | None:
 def _pad(node: NodeDef, context: Context) -> Recognized | None:
     pads = context.constant(node.input[1])
     fill = context.constant(node.input[2]) if node.op == "PadV2" else np.zeros(())
-    if pads is None or fill is None or fill != 0 or pads[0].any():
+    if pads is None or fill is None or fill != 0 or pads[:1].any():
         return None
     axes = np.flatnonzero(pads.any(axis=1)) - 1
     return ops.zero_pad(tuple(axes.tolist())), context.data(node)
@@ -70,13 +70,13 @@ def _reduce(node: NodeDef, context: Context) -> Recognized | None:
 
 def _reshape(node: NodeDef, context: Context) -> Recognized | None:
     source, target = context.sample(node.input[0]), context.sample(node.name)
-    if source is None or target is None or None in source or None in target:
+    if source is None or target is None:
         return None
-    inner, outer = (math.prod(n for n in side if n is not None) for side in (source, target))
+    op = ops.Reshape(source, target)
+    inner, outer = map(math.prod, op.blocks)
     if not inner or not outer or max(inner, outer) % min(inner, outer):
         return None
-    known = (tuple(n for n in side if n is not None) for side in (source, target))
-    return ops.Reshape(*known), (tensor_name(node.input[0]),)
+    return op, (tensor_name(node.input[0]),)
 
 
 def _squeeze(node: NodeDef, context: Context) -> Recognized | None:
@@ -97,8 +97,10 @@ def _expand_dims(node: NodeDef, context: Context) -> Recognized | None:
 
 def _transpose(node: NodeDef, context: Context) -> Recognized | None:
     order = context.constant(node.input[1])
-    if order is None or order[0] != 0:
+    if order is None or not order.size:
         return None
+    if order[0] != 0:
+        return ops.BatchTranspose(tuple(order.tolist())), context.data(node)
     return ops.Transpose(tuple((order[1:] - 1).tolist())), context.data(node)
 
 
@@ -109,8 +111,10 @@ def _concat(node: NodeDef, context: Context) -> Recognized | None:
         return None
     known = [sample for sample in samples if sample is not None]
     place = int(axis.item()) % (len(known[0]) + 1) - 1
+    if place < 0:
+        return None  # such as the lengths of a shape, which is a tensor of rank 1
     sizes = tuple(sample[place] for sample in known)
-    if place < 0 or None in sizes:
+    if None in sizes:
         return None
     return ops.Concat(place, tuple(size for size in sizes if size is not None)), data
 
@@ -127,7 +131,8 @@ def _space_batch(node: NodeDef, context: Context) -> Recognized | None:
     block, margins = (context.constant(source) for source in node.input[1:3])
     if block is None or margins is None:
         return None
-    axes = tuple(range(block.size))
+    # Where channels come first, a block of one stands for them.
+    axes = tuple(np.flatnonzero((block > 1) | margins.any(axis=1)).tolist())
     if node.op == "BatchToSpaceND":
         return ops.batch_to_space(axes), context.data(node)
     return ops.space_to_batch(axes, padded=bool(margins.any())), context.data(node)
@@ -168,7 +173,7 @@ def _einsum(node: NodeDef, context: Context) -> Recognized | None:
     batch = labels[:1]
     plain = all(len(set(term)) == len(term) for term in (labels, own, result))
     known = set(labels) <= set(own + result) and set(result) <= set(own + labels)
-    if kernel is None or not (plain and known and batch) or batch in own or result[0] != batch:
+    if kernel is None or not (plain and known and batch) or batch in own or result[:1] != batch:
         return None
     return ops.Einsum(kernel, (labels[1:], own, result[1:])), data
 

@@ -2,9 +2,10 @@
 
     Transpose -> (ReverseV2) -> TensorListFromTensor -> While
 
-The body of the loop takes one step off the list and multiplies it with a kernel that stays the
-same; the sum with the state's product gets the bias. All that is sought is that one product and
-that one addition; whatever else the body does, it does with their sum.
+The last two are one op, on a tensor whose last axis is the channel, as a product needs it. The
+body of the loop takes one step off the list and multiplies it with a kernel that stays the same;
+the sum with the state's product gets the bias. All that is sought is that one product and that one
+addition; whatever else the body does, it does with their sum.
 """
 
 from __future__ import annotations
@@ -55,43 +56,17 @@ def join_recurrence(groups: list[Group], context: Context) -> list[Group]:
         kernel = context.constant(loop.input[found.kernel])
         bias = None if found.bias is None else context.constant(loop.input[found.bias])
         steps = tensor_name(loop.input[found.steps])
-        chain = _steps_of(steps, producers, sole, context)
-        if kernel is None or kernel.ndim != 2 or chain is None:
+        listed = producers.get(steps)
+        made = listed is not None and listed.kind == "TensorListFromTensor"
+        if kernel is None or kernel.ndim != 2 or listed is None or not made or steps not in sole:
             continue
         if bias is not None:
             bias = bias if bias.ndim == 1 else bias[0]
         group.op = ops.Recurrence(group.op.title, kernel=kernel, bias=bias)
-        group.inputs = (chain[0].inputs[0], *(each for each in group.inputs if each != steps))
-        group.nodes = [node for each in chain for node in each.nodes] + group.nodes
-        joined += chain
+        group.inputs = (listed.inputs[0], *(each for each in group.inputs if each != steps))
+        group.nodes = listed.nodes + group.nodes
+        joined.append(listed)
     return without(groups, joined)
-
-
-def _steps_of(
-    tensor: str, producers: dict[str, Group], sole: dict[str, Group], context: Context
-) -> list[Group] | None:
-    """Return what makes a list of the steps of a sequence ``[N, T, C]``, in order."""
-    chain: list[Group] = []
-    for kind in ("TensorListFromTensor", "ReverseV2", "Transpose"):
-        group = producers.get(tensor)
-        if group is not None and group.kind == kind and sole.get(tensor) is not None:
-            if len(group.nodes) != 1 or not _keeps_channels(group.nodes[0], context):
-                return None
-            chain.insert(0, group)
-            tensor = group.inputs[0]
-        elif kind != "ReverseV2":
-            return None
-    return chain
-
-
-def _keeps_channels(node: NodeDef, context: Context) -> bool:
-    """Whether a node puts the steps of ``[N, T, C]`` first, reverses them, or makes a list."""
-    if node.op == "TensorListFromTensor":
-        return True
-    order = context.constant(node.input[1])
-    if order is None:
-        return False
-    return bool(order.tolist() == ([1, 0, 2] if node.op == "Transpose" else [0]))
 
 
 def find_projection(loop: NodeDef, context: Context) -> Projection | None:

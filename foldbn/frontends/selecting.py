@@ -82,7 +82,7 @@ def _slice(node: NodeDef, context: Context) -> Recognized | None:
 
 def _tile(node: NodeDef, context: Context) -> Recognized | None:
     times = context.constant(node.input[1])
-    if times is None or times[0] != 1:
+    if times is None or times[:1].tolist() != [1]:
         return None
     repeats = {axis: partial(np.tile, reps=n) for axis, n in enumerate(times[1:]) if n != 1}
     return _rearranged(node, context, "tiling", repeats)
@@ -92,8 +92,9 @@ def _reverse(node: NodeDef, context: Context) -> Recognized | None:
     axes, sample = context.constant(node.input[1]), context.sample(node.input[0])
     if axes is None or sample is None:
         return None
-    places = [int(axis) % (len(sample) + 1) - 1 for axis in np.atleast_1d(axes)]
-    return _rearranged(node, context, "reversing", dict.fromkeys(places, np.flip))
+    places = {int(axis) % (len(sample) + 1) - 1 for axis in np.atleast_1d(axes)}
+    # A map is the same along the batch axis, whichever way around that is.
+    return _rearranged(node, context, "reversing", dict.fromkeys(places - {-1}, np.flip))
 
 
 def _roll(node: NodeDef, context: Context) -> Recognized | None:
@@ -110,7 +111,7 @@ def _roll(node: NodeDef, context: Context) -> Recognized | None:
 
 def _mirror(node: NodeDef, context: Context) -> Recognized | None:
     pads = context.constant(node.input[1])
-    if pads is None or pads[0].any():
+    if pads is None or pads[:1].any():
         return None
     mode = _MODES[node.attr["mode"].s]
     mirrors = {
@@ -157,8 +158,8 @@ def split(node: NodeDef, context: Context) -> list[tuple[str, ops.Select]] | Non
     if sample is None or axis is None:
         return None
     place = axis % (len(sample) + 1) - 1
-    length = sample[place]
-    if place < 0 or length is None:
+    length = None if place < 0 else sample[place]
+    if length is None:
         return None
     sizes = _split_sizes(node, context, length)
     if sizes is None or (sizes < 0).any():

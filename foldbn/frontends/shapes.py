@@ -36,6 +36,7 @@ def find_shapes(model: FrozenModel) -> dict[str, Shape | None]:
         for tensor in operation.outputs:
             name = tensor_name(tensor.name)
             shapes[name] = runner.shape_of(name)
+    shapes.update(_demanded(model, shapes))
     hidden = nodes_in_branches(model.graph_def)
     batched = all(port.shape and None not in port.shape[1:] for port in model.inputs)
     vague = [
@@ -47,6 +48,23 @@ def find_shapes(model: FrozenModel) -> dict[str, Shape | None]:
     if vague and batched:
         shapes.update(_observe(runner, model.inputs, vague))
     return shapes
+
+
+def _demanded(model: FrozenModel, shapes: dict[str, Shape | None]) -> dict[str, Shape]:
+    """Return the shapes of what is multiplied with a constant kernel: its last length is known.
+
+    TensorFlow infers from inputs alone, and not what a product demands of its input.
+    """
+    constants = {node.name for node in model.graph_def.node if node.op == "Const"}
+    found: dict[str, Shape] = {}
+    for node in model.graph_def.node:
+        if node.op != "MatMul" or node.attr["transpose_a"].b:
+            continue
+        source, kernel = map(tensor_name, node.input)
+        shape, sizes = shapes.get(source), shapes.get(kernel)
+        if kernel in constants and shape is not None and sizes is not None:
+            found[source] = (*shape[:-1], sizes[int(node.attr["transpose_b"].b)])
+    return found
 
 
 def _observe(runner: GraphRunner, inputs: tuple[Port, ...], tensors: list[str]) -> dict[str, Shape]:
@@ -79,13 +97,14 @@ def settle_reshapes(model: FrozenModel, shapes: dict[str, Shape | None]) -> Froz
     """Return `model` with a constant target for each Reshape of which all but one length is known.
 
     What computed the target from the batch size goes with it, and so do transpositions that
-    change nothing.
+    change nothing, and identities inside: between a grouped convolution and its bias, say.
     """
+    keep = tuple(port.node for port in model.outputs)
     nodes = {node.name: node for node in model.graph_def.node}
     graph_def = empty_like(model.graph_def)
     passed: dict[str, str] = {}
     for node in model.graph_def.node:
-        if _does_nothing(node, nodes):
+        if node.name not in keep and _does_nothing(node, nodes):
             source = tensor_name(node.input[0])
             passed[node.name] = passed.get(source, source)
             continue
@@ -100,13 +119,12 @@ def settle_reshapes(model: FrozenModel, shapes: dict[str, Shape | None]) -> Froz
             add_constant(graph_def, name, np.asarray(lengths, np.int32))
             copy.input[1] = name
             copy.attr["Tshape"].type = 3  # DT_INT32
-    keep = tuple(port.node for port in model.outputs)
     return replace(model, graph_def=prune(graph_def, keep))
 
 
 def _does_nothing(node: NodeDef, nodes: dict[str, NodeDef]) -> bool:
     if node.op != "Transpose":
-        return False
+        return bool(node.op == "Identity")
     permutation = nodes[node_of(node.input[1])]
     if permutation.op != "Const":
         return False

@@ -78,10 +78,15 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
     sample = context.sample(first.inputs[0])
     if block is None or pads is None or same is None or crops is None or sample is None:
         return None
+    if conv.channels_first:
+        if block[0] != 1 or pads[0].any() or crops[0].any():
+            return None
+        block, pads, same, crops = block[1:], pads[1:], same[1:], crops[1:]
+        sample = sample[1:]
     plain = conv.padding == "valid" and {*conv.strides, *conv.dilations} == {1}
     net = np.stack([pads[:, 0], pads[:, 1] - crops[:, 1]], axis=1)
     fits = len(block) == len(conv.window) and (block == same).all() and not crops[:, 0].any()
-    if not plain or not fits or conv.channels_first or (net < 0).any():
+    if not plain or not fits or (net < 0).any():
         return None
     return replace(
         conv,

@@ -27,6 +27,7 @@ from foldbn.ops.linear import (
     Recurrence,
 )
 from foldbn.ops.reindexing import (
+    BatchTranspose,
     ExpandDims,
     GlobalPool,
     Reshape,
@@ -39,6 +40,7 @@ from foldbn.ops.reindexing import (
 __all__ = [
     "Add",
     "AffineOp",
+    "BatchTranspose",
     "Bias",
     "Commuting",
     "Concat",

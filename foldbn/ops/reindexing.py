@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from foldbn.ops.base import Op, Size
@@ -37,11 +38,22 @@ class Reshape(Op):
     """The same numbers in row-major order under another shape of the sample.
 
     The product of `source` and of `target` may differ by a whole factor: the rest of the
-    axes have moved into the batch axis, or come from there.
+    axes have moved into the batch axis, or come from there. Likewise a length of None is not
+    known, and its axis and all before it count with the batch axis.
     """
 
-    source: tuple[int, ...]
-    target: tuple[int, ...]
+    source: Size
+    target: Size
+
+    @property
+    def blocks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The lengths of source and target after the last one that is not known."""
+        return _known_tail(self.source), _known_tail(self.target)
+
+
+def _known_tail(size: Size) -> tuple[int, ...]:
+    tail = takewhile(lambda length: length is not None, reversed(size))
+    return tuple(length for length in tail if length is not None)[::-1]
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,18 @@ class Transpose(Op):
     """Axis i of the result is axis ``permutation[i]`` of the sample."""
 
     permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BatchTranspose(Op):
+    """Axis i of the whole tensor is axis ``permutation[i]`` of it before: another one leads."""
+
+    permutation: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """The field's name for it."""
+        return "Transpose"
 
 
 @dataclass(frozen=True)

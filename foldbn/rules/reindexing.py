@@ -30,9 +30,19 @@ def _refold(part: Array, source: tuple[int, ...], target: tuple[int, ...]) -> Ar
     return np.tile(flat, inner // flat.size).reshape(target)
 
 
-def _reshaped(affine: Affine, source: tuple[int, ...], target: tuple[int, ...]) -> Affine | None:
-    scale, shift = (_refold(part, source, target) for part in affine.parts)
-    return None if scale is None or shift is None else Affine(scale, shift).compact()
+def _reshaped(affine: Affine, op: ops.Reshape, *, back: bool) -> Outcome:
+    """Reshape a map, which must be the same along all axes that count with the batch axis."""
+    (inner, outer), (source, target) = op.blocks, (op.source, op.target)
+    if back:
+        inner, outer, source, target = outer, inner, target, source
+    even, leading = affine.compact(), tuple(range(len(source) - len(inner)))
+    if even.varies_along(leading):
+        return _into_batch()
+    scale, shift = (_refold(part.squeeze(leading), inner, outer) for part in even.parts)
+    if scale is None or shift is None:
+        return _into_batch()
+    form = (*[1] * (len(target) - len(outer)), *outer)
+    return Passes(op, (Affine(scale.reshape(form), shift.reshape(form)).compact(),))
 
 
 def _into_batch() -> Blocks:
@@ -42,15 +52,13 @@ def _into_batch() -> Blocks:
 @forward.rule(ops.Reshape)
 def reshape_forward(op: ops.Reshape, affine: Affine) -> Outcome:
     """Reshape the map: row-major order is the same before and after."""
-    moved = _reshaped(affine, op.source, op.target)
-    return _into_batch() if moved is None else Passes(op, (moved,))
+    return _reshaped(affine, op, back=False)
 
 
 @backward.rule(ops.Reshape)
 def reshape_backward(op: ops.Reshape, affine: Affine) -> Outcome:
     """Reshape the map the other way."""
-    moved = _reshaped(affine, op.target, op.source)
-    return _into_batch() if moved is None else Passes(op, (moved,))
+    return _reshaped(affine, op, back=True)
 
 
 def _apply(affine: Affine, axes: tuple[int, ...], *, insert: bool) -> Affine:
@@ -93,3 +101,23 @@ def transpose_backward(op: ops.Transpose, affine: Affine) -> Outcome:
     """Permute the axes of the map the other way."""
     inverse = tuple(np.argsort(op.permutation).tolist())
     return Passes(op, (Affine(*(part.transpose(inverse) for part in affine.parts)),))
+
+
+def _turned(affine: Affine, op: ops.BatchTranspose, order: tuple[int, ...]) -> Outcome:
+    """Permute the axes of a map with its batch axis, along which it must stay the same."""
+    parts = [part[None].transpose(order) for part in affine.compact().parts]
+    if any(len(part) > 1 for part in parts):
+        return Blocks("Transpose makes the batch axis of one along which the map varies")
+    return Passes(op, (Affine(*(part[0] for part in parts)),))
+
+
+@forward.rule(ops.BatchTranspose)
+def batch_transpose_forward(op: ops.BatchTranspose, affine: Affine) -> Outcome:
+    """Permute the axes of the map as well."""
+    return _turned(affine, op, op.permutation)
+
+
+@backward.rule(ops.BatchTranspose)
+def batch_transpose_backward(op: ops.BatchTranspose, affine: Affine) -> Outcome:
+    """Permute the axes of the map the other way."""
+    return _turned(affine, op, tuple(np.argsort(op.permutation).tolist()))

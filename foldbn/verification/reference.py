@@ -212,7 +212,8 @@ def _check_independence(exact: Outputs, alone: Outputs) -> None:
             raise Unsupported(
                 f"{name!r} of one sample depends on the others in its batch, or on chance",
                 "a BatchNormalization or Dropout runs in training mode: export the model for"
-                " inference",
+                " inference; or a TimeDistributed of Keras 3 has steps of unknown number, which it"
+                " counts by the batch: give the model's input a length",
             )
 
 

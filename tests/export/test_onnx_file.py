@@ -120,3 +120,27 @@ def test_counted_names_keep_apart():
     _number(graph)
     names = [name for node in graph.node for name in (*node.input, *node.output)]
     assert names == ["a__0", "a__5", "a__5", "a__6", "a__6", "a__2"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [norm(), layer("Conv2D", 8, 3, groups=2)],
+        [layer("Conv2D", 8, 3), layer("ReLU"), norm(), layer("Conv2D", 6, 3, groups=2)],
+        [
+            layer("Normalization", mean=[0.1] * 4, variance=[2.0] * 4),
+            layer("Conv2D", 4, 3, groups=4),
+        ],
+        [layer("Conv2D", 8, 3, groups=2), norm(), layer("ReLU"), layer("Conv2D", 8, 3, groups=2)],
+    ],
+    ids=["before", "after ReLU", "Normalization", "between"],
+)
+def test_grouped_convolution_has_one_bias(layers):
+    """What folds into a grouped convolution goes into the bias it has: ONNX knows no second."""
+    journey = journeys.of_keras(randomise(make(Model(chain(*layers), (8, 8, 4), ""))))
+    assert set(journey.outcomes.values()) == {"folded"}
+    assert journey.max_rel() <= 1e-9
+    nodes = onnx.load_from_string(to_onnx(journey.model)).graph.node
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    kinds = [node.op for node in journey.model.graph_def.node]
+    assert [len(node.input) for node in convolutions] == [3] * kinds.count("Conv2D")

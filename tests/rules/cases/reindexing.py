@@ -9,6 +9,8 @@ from foldbn.affine import Affine
 from foldbn.rules import Blocks, Passes
 from tests.rules.cases.expecting import Case, Expectation, Maps, both, passes, varies
 
+even_first = passes(even=(0,))
+
 
 def pooled(kind: str, axes: tuple[int, ...], *, keepdims: bool) -> Case:
     """A mean, maximum, minimum or sum over whole axes of `[4, 3, 2]`."""
@@ -28,9 +30,36 @@ def reshape(
     return Case(f"Reshape {source} to {target}", op, (source,), backward, forward, batch=12)
 
 
+def open_reshape(
+    sizes: tuple[ops.Size, ops.Size],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    backward: Expectation,
+    forward: Expectation,
+) -> Case:
+    """A reshape whose lengths of None are those of `shapes` this time."""
+    (source, target), (shape, result) = sizes, shapes
+    label, op = f"Reshape {source} to {target}", ops.Reshape(source, target)
+    run = lambda _, x: x.reshape(-1, *result)  # noqa: E731
+    return Case(label, op, (shape,), backward, forward, run, batch=12)
+
+
 def moved(op: ops.Op, shape: tuple[int, ...]) -> Case:
     """An op that only renames axes."""
     return Case(f"{op} of {shape}", op, (shape,), both, both)
+
+
+def open_halves_alike(maps: Maps) -> type:
+    """Expect a map over `[None, 6]` to pass if it is even over rows, and its halves are equal."""
+    (affine,) = maps
+    rows = [np.broadcast_to(part, (4, 6)) for part in affine.parts]
+    alike = all((row[:, :3] == row[:, 3:]).all() for row in rows)
+    return Passes if alike and not varies(affine, (0,)) else Blocks
+
+
+def turned(permutation: tuple[int, ...], forward: Expectation) -> Case:
+    """A transposition that lets another axis of `[N, 4, 3]` lead."""
+    op = ops.BatchTranspose(permutation)
+    return Case(f"BatchTranspose {permutation}", op, ((4, 3),), even_first, forward)
 
 
 REINDEXING = [
@@ -47,6 +76,15 @@ REINDEXING = [
     reshape((4, 3), (2, 3), both, lambda maps: halves_alike(maps[0])),
     reshape((3,), (2, 3), passes(even=(0,)), both),
     reshape((3,), (4, 1, 3), passes(even=(0,)), both),
+    open_reshape(((None, 3), (3,)), ((5, 3), (3,)), both, even_first),
+    open_reshape(((3,), (None, 3)), ((3,), (4, 3)), even_first, both),
+    open_reshape(
+        ((4, None, 2, 3), (None, 6)), ((4, 5, 2, 3), (10, 6)), even_first, passes(even=(0, 1))
+    ),
+    open_reshape(((None, 6), (None, 3)), ((4, 6), (8, 3)), even_first, open_halves_alike),
+    open_reshape(((3, None), (None,)), ((3, 4), (6,)), even_first, passes(even=(0, 1))),
+    turned((1, 0, 2), passes(even=(0,))),
+    turned((2, 0, 1), passes(even=(1,))),
     moved(ops.Squeeze((0,)), (1, 4, 3)),
     moved(ops.Squeeze((0, 2)), (1, 3, 1, 2)),
     moved(ops.ExpandDims((0,)), (4, 3)),
