@@ -125,6 +125,27 @@ class ArtifactVerification:
     worst_output: str
     worst_index: tuple[int, ...]
 
+    @classmethod
+    def of_nothing(cls) -> ArtifactVerification:
+        """Return the verdict on a file that cannot be compared: not passed, without figures."""
+        return cls(
+            passed=False,
+            max_abs=None,
+            max_rel=None,
+            mean_abs=None,
+            snr_db=None,
+            cosine=None,
+            argmax_agreement=0.0,
+            ulp_p99=None,
+            reference="float64",
+            error=None,
+            original_error=None,
+            tolerance=None,
+            samples=0,
+            worst_output="",
+            worst_index=(),
+        )
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -250,12 +271,30 @@ class Inspection:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why there is no comparison: the fields of an error."""
+
+    id: str
+    exit_code: int
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
 class VerifiedArtifact:
-    """One exported file held against the original."""
+    """One exported file held against the original.
+
+    Attributes:
+        path: as the user gave it.
+        format: ``onnx``, ``tflite`` or ``savedmodel``.
+        verification: of no samples, and not passed, where there was nothing to compare.
+        error: why there was not: its inputs or outputs have other shapes, or it is broken.
+    """
 
     path: str
     format: str
     verification: ArtifactVerification
+    error: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,10 @@ def verify(**options: Any) -> int:
     EXPORTED are .onnx and .tflite files and SavedModel directories that any tool may have
     written.
     """
-    return 0 if _run("verify", options).passed else 1
+    found = _run("verify", options)
+    # A file that cannot be read or run says more of what to do than one that differs.
+    broken = (each.error.exit_code for each in found.artifacts if each.error)
+    return 0 if found.passed else max(broken, default=1)
 
 
 @click.command()

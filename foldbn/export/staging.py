@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from foldbn import files
-from foldbn.errors import OutputExists, OutputIsInput, WriteFailed
+from foldbn.errors import OutputExists, OutputIsInput, UsageError, WriteFailed
 
 _DIRECTORIES = (".savedmodel",)  # artefacts of these suffixes are directories
 _SUFFIXES = ("savedmodel", "saved_model", "tf", "keras", "h5")
@@ -22,12 +22,14 @@ def plan_targets(
     """Return where the artefacts go: ``<stem><suffix>`` beside the model or in `output_dir`.
 
     Raises:
+        UsageError: `output_dir` is no folder, or inside a file.
         OutputIsInput: an artefact would replace the model, or land inside it.
         OutputExists: something is there already, and `overwrite` does not allow to replace it,
             or it is nothing that an artefact of that name could be.
     """
     named = _named(model)
     folder = named.parent if output_dir is None else output_dir
+    _check_is_folder(folder)
     if model.is_dir() and folder.resolve().is_relative_to(model.resolve()):
         raise OutputIsInput(
             f"the output folder {str(folder)!r} is inside the model", "choose another --output-dir"
@@ -59,6 +61,13 @@ def missing_folders(output_dir: Path) -> list[Path]:
 def _named(model: Path) -> Path:
     """Return `model` as the user named it, even if it is a link; the current folder has no name."""
     return model if model.name else model.resolve()
+
+
+def _check_is_folder(folder: Path) -> None:
+    """Refuse an output folder that is, or would have to be made in, something that is none."""
+    place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    if os.path.exists(place) and not os.path.isdir(place):  # noqa: PTH110, PTH112 - see missing_folders
+        raise UsageError(f"{str(place)!r} is a file, not a folder", "choose another --output-dir")
 
 
 def _check_is_not_the_model(target: Path, model: Path) -> None:

@@ -41,14 +41,14 @@ def owner_of(node: NodeDef, layers: Layers) -> Owner:
             )
     scopes = [part for part in node.name.split("/") if not _WRAPPERS.fullmatch(part)]
     for scope in reversed(scopes[:-1]):
-        for name in _candidates(scope, suffixed=layers.suffixed):
+        for name in candidates(scope, suffixed=layers.suffixed):
             if name in layers.classes:
                 return Owner(
                     _shown(name, layers), layers.classes[name], by_variable=False, known=True
                 )
     # Below the model's own scope stands the layer's; a bare op stands for itself.
     guess = scopes[1] if len(scopes) > 2 else scopes[-1]
-    guess = _candidates(guess, suffixed=layers.suffixed)[0] if layers.suffixed else guess
+    guess = candidates(guess, suffixed=layers.suffixed)[0] if layers.suffixed else guess
     scope = "/".join(scopes[:-1]) if len(scopes) > 2 else ""
     return Owner(guess, "", by_variable=False, known=False, scope=scope)
 
@@ -58,6 +58,7 @@ def _shown(layer: str, layers: Layers) -> str:
     return layers.originals.get(layer, layer)
 
 
-def _candidates(scope: str, *, suffixed: bool) -> tuple[str, str]:
+def candidates(scope: str, *, suffixed: bool) -> tuple[str, str]:
+    """Return the names of layers that a part of a node's name may stand for, the likelier first."""
     plain = _NUMBERED.sub("", scope)
     return (plain, scope) if suffixed else (scope, plain)

@@ -94,8 +94,8 @@ def _refuse_chance(node: NodeDef, layers: Layers) -> None:
     raise Unsupported(
         f"layer {layer!r} draws random numbers ({node.op}) that the outputs depend on: two calls"
         " differ, and nothing can be proven",
-        "Keras 3.0 to 3.6 leave augmentation like RandomFlip on in model.export(): export a model"
-        f" without {layer!r}, or again with a newer Keras, called with training=False",
+        "model.export() of Keras 3 leaves augmentation like RandomFlip on: give foldbn the .keras"
+        f" file, which it calls at inference, or export a model without {layer!r}",
     )
 
 

@@ -11,21 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import Unreadable, Unsupported, said
-from foldbn.frontends.saver import Entry
+from foldbn.frontends.object_graph import KEY, held_by_objects
+from foldbn.frontends.saver import Entry, restored_from
 
 _HINT = "was the download or copy interrupted? A SavedModel is a folder with a folder variables"
 _SHARD = re.compile(r"variables\.data-\d{5}-of-(\d{5})")
 
 
-def read_variables(
-    path: Path, wanted: Iterable[str], entries: Mapping[str, Entry]
-) -> dict[str, NDArray[Any]]:
+def read_variables(path: Path, wanted: Iterable[str], meta: Any) -> dict[str, NDArray[Any]]:
     """Return the value of each variable of a SavedModel directory.
 
     Args:
         path: the directory.
         wanted: names of the variables' nodes.
-        entries: of the checkpoint, by the names of nodes.
+        meta: the MetaGraphDef, whose restore op or whose objects say what is whose value.
 
     Raises:
         Unreadable: a file is missing, damaged, or shorter than it says.
@@ -34,13 +33,9 @@ def read_variables(
     names = list(wanted)
     if not names:
         return {}
-    if missing := [name for name in names if name not in entries]:
-        raise Unsupported(
-            f"the variable {missing[0]!r} is in no checkpoint: its value is made by an initializer",
-            "save the model after its variables are initialized, all of them",
-        )
     reader = _open(path)
     shapes = reader.get_variable_to_shape_map()
+    entries = _entries(names, meta, reader, path)
     values: dict[Entry, NDArray[Any]] = {}
     for name in names:
         entry = entries[name]
@@ -51,8 +46,21 @@ def read_variables(
                 _HINT,
             )
         if entry not in values:
-            values[entry] = _slice(_value(reader, entry.key, path), entry.slices)
+            values[entry] = _slice(np.asarray(_get(reader, entry.key, path)), entry.slices)
     return {name: values[entries[name]] for name in names}
+
+
+def _entries(names: list[str], meta: Any, reader: Any, path: Path) -> Mapping[str, Entry]:
+    """Return the entry of the checkpoint for each variable."""
+    entries = restored_from(meta)
+    if not entries.keys() >= set(names) and reader.has_tensor(KEY):
+        entries = held_by_objects(meta, _get(reader, KEY, path)) | entries
+    if missing := [name for name in names if name not in entries]:
+        raise Unsupported(
+            f"the variable {missing[0]!r} is in no checkpoint: its value is made by an initializer",
+            "save the model after its variables are initialized, all of them",
+        )
+    return entries
 
 
 def _open(path: Path) -> Any:
@@ -95,9 +103,9 @@ def _check_size(reader: Any, folder: Path, path: Path) -> None:
         )
 
 
-def _value(reader: Any, key: str, path: Path) -> NDArray[Any]:
+def _get(reader: Any, key: str, path: Path) -> Any:
     try:
-        return np.asarray(reader.get_tensor(key))
+        return reader.get_tensor(key)
     except Exception as error:  # TensorFlow's own, and others
         raise _damaged(path, error) from error
 

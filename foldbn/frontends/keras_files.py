@@ -26,6 +26,7 @@ from foldbn.frontends.unpacking import copy_with_config
 from foldbn.frontends.variables import captured_variables
 
 _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown layer:?) '?([\w>.]+)")
+_CALLED = re.compile(r"when calling (\w+)\.call")
 # What a file may ask Keras for is settled in Keras's own classes while it loads.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -48,6 +49,7 @@ def load(
     """
     own = {} if custom_objects is None else _run_definitions(custom_objects)
     config = read_config(path, kind)
+    own |= _under_packages(own, config)
     check_config(config, str(path), frozenset(own), unsafe=unsafe)
     limit = check_budget(config, path, kind, frozenset(own))
     with warnings.catch_warnings():
@@ -75,6 +77,23 @@ def _run_definitions(path: Path) -> dict[str, Any]:
             "--custom-objects takes a Python file that defines the model's own layers",
         ) from error
     return {name: value for name, value in names.items() if callable(value) and name[:2] != "__"}
+
+
+def _under_packages(own: dict[str, Any], config: Any) -> dict[str, Any]:
+    """Return the user's classes and functions under the packages they were registered in.
+
+    A file says ``package>Name`` of what was registered, and Keras looks for just that.
+    """
+    found, waiting = {}, [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and ">" in part and part.rpartition(">")[2] in own:
+            found[part] = own[part.rpartition(">")[2]]
+        elif isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return found
 
 
 def _load_model(
@@ -152,6 +171,8 @@ def freeze_model(model: Any, originals: dict[str, str] | None = None) -> FrozenM
     shown = with_scope_names(model) | (originals or {})
     try:
         function = tf.function(call, autograph=False).get_concrete_function(*specs)
+    except tf.errors.OperatorNotAllowedInGraphError as error:
+        raise _open_sizes(model, error) from error
     except Exception as error:  # whatever a layer can raise when it is called
         raise Unsupported(f"{model.name!r} cannot be called at inference: {said(error)}") from error
     inputs, outputs = (
@@ -160,6 +181,25 @@ def freeze_model(model: Any, originals: dict[str, str] | None = None) -> FrozenM
     )
     layers = replace(_layers(model, function), originals=shown)
     return freeze(function, inputs, outputs, layers)
+
+
+def _open_sizes(model: Any, error: Exception) -> Unsupported:
+    """Say which kind of layer has to know the numbers that a call decides on, sizes mostly."""
+    called = _CALLED.search(str(error))
+    kind = called[1] if called else "a layer of it"
+    open_ = [f"{x.name} {tuple(x.shape)}" for x in model.inputs if None in x.shape[1:]]
+    if not open_:
+        return Unsupported(
+            f"{model.name!r} cannot be called at inference: {kind} decides on its own numbers in"
+            " Python, which a graph cannot",
+            "write the layer with keras.ops or tf.cond in place of if",
+        )
+    return Unsupported(
+        f"{model.name!r} cannot become a graph while sizes of its inputs are open:"
+        f" {kind} has to know them; {', '.join(open_)}",
+        "save the model with inputs of a fixed size, like keras.Input((64, 64, 3)): the batch alone"
+        " may be open for this layer",
+    )
 
 
 def _layers(model: Any, function: Any) -> Layers:

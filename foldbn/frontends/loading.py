@@ -18,6 +18,7 @@ from foldbn.frontends.precisions import Precision, precision_of
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
 from foldbn.frontends.single_precision import in_float32
 from foldbn.frontends.time_steps import lead_with_batch
+from foldbn.frontends.weights import check_weights
 from foldbn.results import Source
 
 
@@ -63,6 +64,7 @@ def load(
         Unreadable: there is no model that foldbn knows.
         Unsafe: it would touch the machine.
         Unsupported: it is a model that foldbn cannot load.
+        BadWeights: a weight is NaN or infinite.
     """
     before = _state(path)
     kind = sniff.sniff(path)
@@ -116,7 +118,12 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def simplify(source: Source, original: FrozenModel) -> LoadedModel:
-    """Fold what is constant in `original`, in float32, and settle its shapes."""
+    """Fold what is constant in `original`, in float32, and settle its shapes.
+
+    Raises:
+        BadWeights: a weight is NaN or infinite.
+    """
+    check_weights(original)
     single, precision = in_float32(original), precision_of(original)
     source = replace(source, precision=precision.name)
     plain = drop_gradients(fold_constants(single))

@@ -42,7 +42,7 @@ def read(model: FrozenModel, shapes: dict[str, Shape | None]) -> Reading:
     """Return `model`, with its constants folded, as a graph of ops.
 
     Raises:
-        BadWeights: a weight is NaN or infinite.
+        BadWeights: what is computed from a layer's weights is NaN or infinite.
     """
     context = Context(model, shapes)
     _check_weights(model, context)
@@ -100,16 +100,15 @@ def _written_tensors(model: FrozenModel) -> dict[str, tuple[str, ...]]:
 
 
 def _check_weights(model: FrozenModel, context: Context) -> None:
+    """Refuse what is computed from weights, which are numbers themselves, and is none."""
     for constant, layer in model.layers.variables.items():
         value = context.constant(constant)
         if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
             what = "NaN" if np.isnan(value).any() else "infinity"
-            if constant.endswith("/folded"):
-                raise BadWeights(
-                    f"layer {layer!r}: what is computed from its weights holds {what}",
-                    "a variance + epsilon <= 0 has no square root: retrain or repair the layer",
-                )
-            raise BadWeights(f"layer {layer!r}: its weights hold {what}", "retrain or repair it")
+            raise BadWeights(
+                f"layer {layer!r}: what is computed from its weights holds {what}",
+                "a variance + epsilon <= 0 has no square root: retrain or repair the layer",
+            )
 
 
 def _recognize(

@@ -8,24 +8,21 @@ neither the restore op nor the init op is run.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from foldbn.errors import Unsupported, UsageError
 from foldbn.frontends.checkpoint import read_variables
+from foldbn.frontends.composites import composite_inputs
 from foldbn.frontends.freezing import Named, freeze_graph
-from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, GraphDef, Layers, node_of
+from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel, GraphDef, node_of
+from foldbn.frontends.saved_layers import layers_of, parted_by_readers, variable_name
 from foldbn.frontends.saved_model_repairs import repaired
-from foldbn.frontends.saver import restored_from
 from foldbn.frontends.variables import REFERENCES
 
 _RESERVED = "__saved_model_"
 _SERVING = "serve"
-_KERAS_1 = re.compile(r"(.+)_(gamma|beta|running_mean|running_std|W|b)")
-_NUMBERED = re.compile(r"_\d+$")
-_STATISTICS = ("moving_variance", "running_std", "moving_var")
 
 
 def load(path: Path, proto: Any, signature: str | None) -> FrozenModel:
@@ -48,13 +45,18 @@ def load(path: Path, proto: Any, signature: str | None) -> FrozenModel:
 def load_signature(path: Path, meta: Any, name: str) -> FrozenModel:
     """Return one signature of a MetaGraphDef, whose checkpoint is in the directory `path`."""
     chosen = meta.signature_def[name]
-    inputs = _in_graph_order(_ports(chosen.inputs, "input"), meta.graph_def)
-    outputs = _ports(chosen.outputs, "output")
+    others = [other for other in _names(meta) if other != name]
+    if parts := composite_inputs(meta, name):
+        raise _not_dense("input", *parts[0], others)
+    inputs = _in_graph_order(_ports(chosen.inputs, "input", others), meta.graph_def)
+    outputs = _ports(chosen.outputs, "output", others)
     graph_def, inputs = repaired(meta.graph_def, inputs, outputs)
     handles = {n.name: n for n in graph_def.node if n.op in ("VarHandleOp", *REFERENCES)}
-    values = read_variables(path, handles, restored_from(meta))
-    layers = _layers({n: _variable_name(node) for n, node in handles.items()}, meta)
-    return replace(freeze_graph(graph_def, inputs, outputs, values, layers), signature=name)
+    values = read_variables(path, handles, meta)
+    names = {node.name: variable_name(node) for node in handles.values()}
+    layers = layers_of(names, meta)
+    model = freeze_graph(graph_def, inputs, outputs, values, layers)
+    return replace(model, layers=parted_by_readers(model, names), signature=name)
 
 
 def _meta_graph(proto: Any, path: Path) -> Any:
@@ -73,7 +75,7 @@ def _meta_graph(proto: Any, path: Path) -> Any:
 
 
 def _choose(meta: Any, wanted: str | None, path: Path) -> str:
-    names = sorted(name for name in meta.signature_def if not name.startswith(_RESERVED))
+    names = _names(meta)
     listed = ", ".join(repr(name) for name in names)
     if not names:
         raise Unsupported(
@@ -91,16 +93,26 @@ def _choose(meta: Any, wanted: str | None, path: Path) -> str:
     return str(names[0])
 
 
-def _ports(ports: Any, what: str) -> list[Named]:
+def _names(meta: Any) -> list[str]:
+    return sorted(name for name in meta.signature_def if not name.startswith(_RESERVED))
+
+
+def _not_dense(what: str, name: str, kind: str, others: list[str]) -> Unsupported:
+    listed = ", ".join(repr(other) for other in others)
+    return Unsupported(
+        f"the {what} {name!r} is a {kind} tensor, not a dense one",
+        "foldbn takes models of dense numbers: export one"
+        + (f", or choose with --signature: there are {listed}" if others else ""),
+    )
+
+
+def _ports(ports: Any, what: str, others: list[str]) -> list[Named]:
     """Return the tensors of a signature's inputs or outputs, in the order of their names."""
     found = []
     for name, port in sorted(ports.items()):
         if port.WhichOneof("encoding") != "name":
             kind = "sparse" if port.HasField("coo_sparse") else "ragged"
-            raise Unsupported(
-                f"the {what} {name!r} is a {kind} tensor, not a dense one",
-                "foldbn takes models of dense numbers: export one, or choose with --signature",
-            )
+            raise _not_dense(what, name, kind, others)
         found.append(Named(name, port.name, port.dtype, _shape(port.tensor_shape)))
     return found
 
@@ -114,37 +126,6 @@ def _in_graph_order(ports: list[Named], graph_def: GraphDef) -> list[Named]:
     """Return inputs as the model declares them; the table of a signature has no order."""
     places = {node.name: place for place, node in enumerate(graph_def.node)}
     return sorted(ports, key=lambda port: places.get(node_of(port.tensor), 0))
-
-
-def _variable_name(node: Any) -> str:
-    shared = node.attr["shared_name"].s if "shared_name" in node.attr else b""
-    return shared.decode(errors="replace") or str(node.name)
-
-
-def _layers(names: dict[str, str], meta: Any) -> Layers:
-    """Read the layers off the names of the variables, like ``model/bn/moving_variance``.
-
-    Keras 1 wrote ``bn_running_std``.
-    """
-    variables: dict[str, str] = {}
-    weights: dict[str, set[str]] = {}
-    for node, name in names.items():
-        *scopes, own = name.split("/")
-        if (old := _KERAS_1.fullmatch(own)) and not scopes:
-            scopes, own = [old[1]], old[2]
-        if scopes:
-            variables[node] = scopes[-1]
-            weights.setdefault(scopes[-1], set()).add(_NUMBERED.sub("", own))
-    classes = {
-        layer: "BatchNormalization" if own.intersection(_STATISTICS) else ""
-        for layer, own in weights.items()
-    }
-    return Layers(classes, variables, suffixed=_written_by_keras_3(meta))
-
-
-def _written_by_keras_3(meta: Any) -> bool:
-    """Whether `model.export` of Keras 3 wrote it: it serves an endpoint ``serve`` as well."""
-    return "serve" in meta.signature_def
 
 
 def signatures_of(proto: Any) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 # What both `tf.Graph.name_scope` and the names of nodes take, without the slash.
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*")
+_UNNAMED = "unnamed"
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -17,7 +18,7 @@ def with_scope_names(model: Any) -> dict[str, str]:
         model: a Keras 3 model, which is changed.
 
     Returns:
-        The names that these layers had, by the new ones.
+        The names that these layers had, by the new ones. One without a name keeps the new one.
     """
     layers = [model, *model._flatten_layers(include_self=False)]
     taken = {layer.name for layer in layers}
@@ -25,12 +26,12 @@ def with_scope_names(model: Any) -> dict[str, str]:
     for layer in layers:
         if _SCOPE.fullmatch(layer.name):
             continue
-        free = base = "x" + _OTHER.sub("_", layer.name)
+        free = base = "x" + _OTHER.sub("_", layer.name) if layer.name else _UNNAMED
         number = 0
         while free in taken:
             number += 1
             free = f"{base}_{number}"
         taken.add(free)
-        originals[free] = layer.name
+        originals[free] = layer.name or free
         layer.name = free
     return originals

@@ -266,7 +266,9 @@ class _Writer:
         if not (np.abs(value) <= np.finfo(dtype).max).all():
             raise ConversionFailed(
                 f"folding makes {name!r} as large as {np.abs(value).max():.3g},"
-                f" more than {np.dtype(dtype)} holds"
+                f" more than {np.dtype(dtype)} holds",
+                "a layer scales by as much as that: look for a great gamma, or a tiny variance,"
+                " and retrain or repair it",
             )
         name = self._free(name)
         store(self.graph_def, self.values, name, value, dtype)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from foldbn import export
 from foldbn.bounds import as_seed
-from foldbn.errors import Unreadable
+from foldbn.errors import (
+    FoldbnError,
+    RuntimeFailed,
+    Unreadable,
+    Unsafe,
+    Unsupported,
+    VerificationFailed,
+)
 from foldbn.frontends.external_data import with_external_data
 from foldbn.pipeline.judging import Judge
 from foldbn.pipeline.steps import (
@@ -15,13 +22,21 @@ from foldbn.pipeline.steps import (
     Clock,
     Notify,
     PathLike,
+    check_samples,
     load,
     load_and_fold,
     require_folded,
     samples_for,
     silent,
 )
-from foldbn.results import Inspection, Summary, Verification, VerifiedArtifact
+from foldbn.results import (
+    ArtifactVerification,
+    Failure,
+    Inspection,
+    Summary,
+    Verification,
+    VerifiedArtifact,
+)
 
 
 def inspect(  # noqa: PLR0913 - every option of the command
@@ -92,15 +107,18 @@ def verify(  # noqa: PLR0913 - every option of the command
         notify: called with ``("phase", name)`` as each phase begins.
 
     Returns:
-        A verdict for each file; `passed` is whether all of them passed.
+        A verdict for each file; `passed` is whether all of them passed. A file that cannot be
+        compared, beside others that can, has its `error` there.
 
     Raises:
         UsageError: `seed` is negative or no whole number.
-        Unreadable: a file is missing or damaged.
+        Unreadable: a file is missing, or none of them can be read.
         Unsafe: a model would run code of its own or touch the machine.
-        RuntimeFailed: an exported file cannot be run, or its ports do not fit.
+        RuntimeFailed: no exported file can be run, or has the original's ports.
+        BadSamples: the samples cannot be read, or do not fit the original.
     """
     seed = as_seed(seed)
+    check_samples(samples)
     contents = [(Path(path), _read(Path(path))) for path in exported]
     clock = Clock(notify)
     with clock.phase("load"):
@@ -109,16 +127,34 @@ def verify(  # noqa: PLR0913 - every option of the command
     with clock.phase("verify"):
         sets = samples_for(loaded, samples, seed)
         judge = Judge(loaded, sets)
-        artifacts = tuple(
-            VerifiedArtifact(
-                str(path),
-                export.format_of(content),
-                judge.verdict(content, path.name),
-            )
-            for path, content in contents
-        )
+        broken: list[FoldbnError] = []
+        artifacts = tuple(_judged(judge, path, content, broken) for path, content in contents)
+    if len(broken) == len(artifacts):
+        raise broken[0]
     passed = all(artifact.verification.passed for artifact in artifacts)
     return Verification(loaded.source, passed, artifacts)
+
+
+def _judged(
+    judge: Judge, path: Path, content: bytes | Path, broken: list[FoldbnError]
+) -> VerifiedArtifact:
+    """Return the verdict on a file, or why there is none.
+
+    Args:
+        judge: of the original.
+        path: of the file.
+        content: of it.
+        broken: gets the error of a file that cannot be read or run.
+    """
+    error = None
+    try:
+        verdict = judge.verdict(content, path.name)
+    except (Unreadable, Unsafe, Unsupported, RuntimeFailed, VerificationFailed) as refusal:
+        if not isinstance(refusal, VerificationFailed):
+            broken.append(refusal)
+        verdict = ArtifactVerification.of_nothing()
+        error = Failure(refusal.id, refusal.exit_code, refusal.message, refusal.hint)
+    return VerifiedArtifact(str(path), export.format_of(content), verdict, error)
 
 
 def _read(path: Path) -> bytes | Path:

@@ -16,6 +16,7 @@ from foldbn.pipeline.steps import (
     Clock,
     Notify,
     PathLike,
+    check_samples,
     require_speedup,
     silent,
 )
@@ -99,6 +100,7 @@ def convert(  # noqa: PLR0913 - every option of the command
         tuple(f".{kind}" for kind in formats),
         overwrite=overwrite,
     )
+    check_samples(samples)
     if min_speedup is not None and not bench:
         raise UsageError("--min-speedup needs a benchmark: it does not go with --no-bench")
     if min_speedup is not None and formats == ("savedmodel",):

@@ -47,6 +47,7 @@ class Judge:
             Unreadable: the file is neither ONNX nor TFLite.
             Unsafe: it is a SavedModel that would touch the machine.
             RuntimeFailed: its runtime cannot load or run it, or its ports do not fit the model.
+            VerificationFailed: its inputs or outputs have other shapes.
         """
         precision, signature = self._loaded.precision, self._loaded.original.signature
         if precision.coarsest_unit is not None and verification.computes_in_half(content):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from foldbn import verification
 from foldbn.errors import BadSamples, Unsupported
 from foldbn.frontends import safety, saved_model
 from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.weights import weights_of
 from foldbn.pipeline.judging import in_single_precision
 from foldbn.pipeline.steps import (
     Choices,
@@ -38,6 +41,11 @@ class Proven:
     plain: FrozenModel
     model: FrozenModel
     proof: verification.Proof
+
+    def greatest(self) -> float:
+        """Return the magnitude of the greatest number among outputs and folded weights."""
+        outputs = (array for each in self.proof.references for array in each.exact.values())
+        return max(float(np.abs(array).max()) for array in (*outputs, *weights_of(self.model)))
 
 
 def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it

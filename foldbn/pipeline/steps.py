@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from foldbn import verification
 from foldbn.errors import NotFolded, TooSlow, VerificationFailed
 from foldbn.folding import fold
@@ -17,6 +19,9 @@ from foldbn.frontends.graph_file import Ports
 from foldbn.frontends.loading import LoadedModel
 from foldbn.frontends.ranges import ranges_of
 from foldbn.results import ArtifactVerification, BenchmarkRow, Decision
+
+_END = float(np.finfo(np.float32).max)
+_NEAR_OVERFLOW = 1e30  # sums and products of such numbers soon are beyond the end of float32
 
 Notify = Callable[[str, str], None]
 PathLike = str | Path
@@ -94,6 +99,12 @@ def load_and_fold(path: Path, choices: Choices, clock: Clock) -> Folded:
     return Folded(loaded, folding.decisions, model)
 
 
+def check_samples(samples: PathLike | None) -> None:
+    """Raise BadSamples for a file of samples that is not there, before anything is loaded."""
+    if samples is not None:
+        verification.check_there(Path(samples))
+
+
 def samples_for(
     loaded: LoadedModel, samples: PathLike | None, seed: int
 ) -> list[verification.Samples]:
@@ -105,10 +116,26 @@ def samples_for(
     return sets if own is None else [*sets, own]
 
 
-def require_equal(verdict: ArtifactVerification, name: str, precision: str) -> None:
-    """Raise VerificationFailed unless file `name` passed, made of a model of `precision`."""
+def require_equal(
+    verdict: ArtifactVerification, name: str, precision: str, greatest: Callable[[], float]
+) -> None:
+    """Raise VerificationFailed unless a file passed.
+
+    Args:
+        verdict: of the file.
+        name: of the file.
+        precision: what the model computes in that it was made of.
+        greatest: finds the greatest number among the outputs and weights of that model.
+    """
     if verdict.passed:
         return
+    if verdict.error is None and (found := greatest()) > _NEAR_OVERFLOW:
+        raise VerificationFailed(
+            f"{name}: {verdict.worst_output!r} overflows: the model has numbers as large as"
+            f" {found:.1e}, and float32 ends at {_END:.1e}",
+            "nothing was written: look for a layer with a great gamma, or a tiny variance, and"
+            " retrain or repair it",
+        )
     if "float64" in precision:
         hint = (
             "nothing was written: the model computes in float64, and float32 may be too coarse"

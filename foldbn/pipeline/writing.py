@@ -52,7 +52,7 @@ def write_file(  # noqa: PLR0913 - the coordinates of an artefact
         candidate = staging.write(target.name, content)
     with clock.phase("verify"):
         verdict = verification.verify_artifact(proven.proof.references, content, target.name)
-    require_equal(verdict, target.name, proven.source.precision)
+    require_equal(verdict, target.name, proven.source.precision, proven.greatest)
     after = export.statistics_of(content)
     artifact = Artifact(
         format=kind,
@@ -106,7 +106,7 @@ def write_directory(  # noqa: PLR0913 - the coordinates of an artefact
             for each in signatures
         ]
     for each, verdict in zip(signatures, verdicts, strict=True):
-        require_equal(verdict, target.name, each.source.precision)
+        require_equal(verdict, target.name, each.source.precision, each.greatest)
     before = export.graph_statistics(signatures[0].plain)
     after = export.graph_statistics(models[0], candidate)
     artifact = Artifact(

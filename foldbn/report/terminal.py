@@ -23,6 +23,7 @@ from foldbn.results import (
     Source,
     Summary,
     Verification,
+    VerifiedArtifact,
 )
 
 _STYLES = {"folded": "green", "merged": "green", "lowered": "yellow", "kept": "yellow"}
@@ -49,6 +50,7 @@ def render(
             parts = _findings(result.source, result.summary, result.decisions)
         case Verification():
             parts = [_source(result.source), _verifications(result, verbose=verbose)]
+            parts += [_not_compared(each) for each in result.artifacts if each.error]
         case Benchmark():
             parts = [_latencies(result.benchmark, named=True)]
     if console.is_terminal:
@@ -181,12 +183,22 @@ def _verifications(result: Conversion | Verification, *, verbose: bool) -> Rende
         if isinstance(result, Verification):
             name = printable(Path(artifact.path).name)
         table.add_row(Text(name, style="bold"), *_verification(artifact.verification))
-        details.append(Text(f"{name}: {_details(artifact.verification)}", style="dim"))
+        if artifact.verification.samples:
+            details.append(Text(f"{name}: {_details(artifact.verification)}", style="dim"))
     return Group(table, *details) if verbose else table
+
+
+def _not_compared(artifact: VerifiedArtifact) -> Text:
+    """Say why a file has no figures."""
+    error = artifact.error
+    told = "" if error is None else ": ".join(filter(None, (error.message, error.hint)))
+    return Text.assemble((printable(Path(artifact.path).name), "bold"), f"  {printable(told)}")
 
 
 def _verification(found: ArtifactVerification) -> list[Text]:
     snr = "no noise" if found.snr_db is None else f"{found.snr_db:.0f} dB"
+    if not found.samples:
+        return [Text("FAILED", "bold red"), Text("not compared")]
     return [
         Text("passed", "green") if found.passed else Text("FAILED", "bold red"),
         Text(number(found.error)),

@@ -5,7 +5,7 @@ from foldbn.verification.batches import Samples
 from foldbn.verification.halves import computes_in_half
 from foldbn.verification.reference import Reference, Yardstick, make_references
 from foldbn.verification.rounding import verify_artifact, worst_of
-from foldbn.verification.samples import generate_samples, load_samples
+from foldbn.verification.samples import check_there, generate_samples, load_samples
 
 __all__ = [
     "Proof",
@@ -13,6 +13,7 @@ __all__ = [
     "Samples",
     "Yardstick",
     "check_algebra",
+    "check_there",
     "computes_in_half",
     "generate_samples",
     "load_samples",

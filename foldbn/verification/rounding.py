@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldbn.errors import RuntimeFailed
+from foldbn.errors import RuntimeFailed, Unsupported, VerificationFailed
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE
 from foldbn.results import ArtifactVerification
 from foldbn.verification.batches import Outputs
@@ -39,6 +39,7 @@ from foldbn.verification.reference import Reference
 from foldbn.verification.runtimes import Artifact, load_artifact
 
 FACTOR = 8.0
+_OTHER = "it was made of another model, or of another version of this one"
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -94,6 +95,7 @@ def verify_artifact(
         Unreadable: the file is neither ONNX nor TFLite.
         Unsafe: it is a SavedModel that would touch the machine.
         RuntimeFailed: its runtime cannot load or run it, or its ports do not fit the model.
+        VerificationFailed: its inputs or outputs have other shapes than the model's.
     """
     artifact = load_artifact(content, name, signature)
     verdicts = [_judge(each, _run(artifact, each, name)) for each in references]
@@ -115,14 +117,40 @@ def _run(artifact: Artifact, reference: Reference, name: str) -> Outputs:
     """Return the artifact's outputs under the model's names."""
     named = _match(list(reference.samples), artifact.inputs, "input", name)
     back = _match(list(reference.exact), artifact.outputs, "output", name)
-    outputs = artifact.run({named[key]: value for key, value in reference.samples.items()})
+    try:
+        outputs = artifact.run({named[key]: value for key, value in reference.samples.items()})
+    except (RuntimeFailed, Unsupported) as error:
+        for key, value in reference.samples.items():
+            declared = artifact.shapes.get(named[key])
+            if declared is not None and not _fits(value.shape[1:], declared[1:]):
+                raise VerificationFailed(
+                    f"{name!r} takes {key!r} in the shape {_told(declared)}, the original"
+                    f" {_told((None, *value.shape[1:]))}",
+                    _OTHER,
+                ) from error
+        raise
     found = {key: outputs[back[key]] for key in reference.exact}
     for key, exact in reference.exact.items():
         if found[key].shape != exact.shape:
-            raise RuntimeFailed(
-                f"{name!r} gives {key!r} the shape {found[key].shape}, the original {exact.shape}"
+            there, wanted = ((None, *each.shape[1:]) for each in (found[key], exact))
+            raise VerificationFailed(
+                f"{name!r} gives {key!r} the shape {_told(there)}, the original {_told(wanted)}",
+                _OTHER,
             )
     return found
+
+
+def _fits(shape: tuple[int, ...], declared: Sequence[int | None]) -> bool:
+    """Whether the shape of a sample is one that a file declares, as far as it does."""
+    return len(shape) == len(declared) and all(
+        length in (None, own) for own, length in zip(shape, declared, strict=True)
+    )
+
+
+def _told(shape: Sequence[int | None]) -> str:
+    """Return a shape in words; the first length is the batch, of any size here."""
+    inner = ["any" if length is None else str(length) for length in shape[1:]]
+    return f"({', '.join(['batch', *inner])})"
 
 
 def _match(wanted: list[str], there: list[str], what: str, file: str) -> dict[str, str]:

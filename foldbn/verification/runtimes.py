@@ -15,7 +15,9 @@ from foldbn.verification.batches import Outputs, Samples, run_in_batches
 from foldbn.verification.reference import Evaluator
 
 Run = Callable[[Samples], Outputs]
+Shape = tuple[int | None, ...]
 
+_OF_KERAS = (b"\x89HDF", b"PK\x03\x04")
 _ONNX_FLOATS = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -31,17 +33,21 @@ class Artifact:
         inputs: names of its inputs, in the file's order.
         outputs: names of its outputs, in the file's order.
         batch_size: length of the leading axis; None where it is dynamic.
+        shapes: that the inputs are declared in, by name, as far as they are.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a file
         self,
         kind: str,
         inputs: dict[str, str],
         outputs: list[str],
         batch_size: int | None,
         run: Run,
+        *,
+        shapes: dict[str, Shape],
     ) -> None:
         """Take what a loader found; `inputs` has the element type of each input by its name."""
+        self.shapes = shapes
         self.format, self.inputs, self.outputs = kind, list(inputs), outputs
         self._types = inputs
         self.batch_size = batch_size
@@ -98,9 +104,9 @@ def _load_onnx(content: bytes, name: str) -> Artifact:
     try:
         proto = onnx.load_from_string(content)
     except Exception as error:  # protobuf raises its own
-        raise Unreadable(f"{name!r} is neither ONNX nor TFLite") from error
+        raise _unknown(content, name) from error
     if not proto.graph.node and not proto.graph.output:
-        raise Unreadable(f"{name!r} is neither ONNX nor TFLite")
+        raise _unknown(content, name)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
@@ -115,7 +121,20 @@ def _load_onnx(content: bytes, name: str) -> Artifact:
     def run(samples: Samples) -> Outputs:
         return dict(zip(outputs, session.run(outputs, samples), strict=True))
 
-    return Artifact("onnx", inputs, outputs, batch, run)
+    shapes = {
+        each.name: tuple(n if isinstance(n, int) else None for n in each.shape)
+        for each in session.get_inputs()
+    }
+    return Artifact("onnx", inputs, outputs, batch, run, shapes=shapes)
+
+
+def _unknown(content: bytes, name: str) -> Unreadable:
+    return Unreadable(
+        f"{name!r} is neither ONNX nor TFLite, nor a SavedModel directory",
+        "a Keras file is an original: foldbn convert makes ONNX and TFLite of it"
+        if content.startswith(_OF_KERAS)
+        else "",
+    )
 
 
 def _load_tflite(content: bytes, name: str) -> Artifact:
@@ -142,9 +161,14 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         outputs: dict[str, NDArray[Any]] = runner(**samples)
         return outputs
 
-    types = {name: detail["dtype"].__name__ for name, detail in runner.get_input_details().items()}
-    inputs = {name: types[name] for name in ports["inputs"]}
-    return Artifact("tflite", inputs, list(ports["outputs"]), batch, run)
+    known = runner.get_input_details()
+    inputs = {name: known[name]["dtype"].__name__ for name in ports["inputs"]}
+    shapes = {name: _tflite_shape(detail) for name, detail in known.items()}
+    return Artifact("tflite", inputs, list(ports["outputs"]), batch, run, shapes=shapes)
+
+
+def _tflite_shape(detail: Any) -> Shape:
+    return tuple(None if length < 0 else int(length) for length in detail["shape_signature"])
 
 
 def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
@@ -161,7 +185,8 @@ def _plain_tflite(interpreter: Any, batch: int | None) -> Artifact:
         return {d["name"]: interpreter.get_tensor(d["index"]) for d in outputs}
 
     types = {d["name"]: d["dtype"].__name__ for d in inputs}
-    return Artifact("tflite", types, [d["name"] for d in outputs], batch, run)
+    shapes = {d["name"]: _tflite_shape(d) for d in inputs}
+    return Artifact("tflite", types, [d["name"] for d in outputs], batch, run, shapes=shapes)
 
 
 def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
@@ -191,7 +216,13 @@ def _load_saved_model(path: Path, name: str, signature: str) -> Artifact:
             found = loaded.signatures[chosen](**{n: tf.constant(a) for n, a in samples.items()})
         return {key: tensor.numpy() for key, tensor in found.items()}
 
-    return Artifact("savedmodel", inputs, sorted(function.structured_outputs), batch, run)
+    shapes = {
+        n: tuple(x.shape.as_list())
+        for n, x in zip(names, function.inputs, strict=False)
+        if x.shape.rank is not None
+    }
+    outputs = sorted(function.structured_outputs)
+    return Artifact("savedmodel", inputs, outputs, batch, run, shapes=shapes)
 
 
 def _load_graph(path: Path, proto: Any, signature: str) -> Artifact:
@@ -199,4 +230,7 @@ def _load_graph(path: Path, proto: Any, signature: str) -> Artifact:
     model = saved_model.load(path, proto, signature)
     inputs = {port.name: port.dtype for port in model.inputs}
     outputs = [port.name for port in model.outputs]
-    return Artifact("savedmodel", inputs, outputs, model.batch_size, Evaluator(model))
+    shapes = {port.name: port.shape for port in model.inputs}
+    return Artifact(
+        "savedmodel", inputs, outputs, model.batch_size, Evaluator(model), shapes=shapes
+    )

@@ -15,6 +15,7 @@ from foldbn.frontends.frozen import FLOATS, Port
 from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 
+_FORMATS = "samples are .npy or .npz files"
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
 _FEWEST = 6
@@ -116,6 +117,7 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
     Raises:
         BadSamples: the file cannot be read, is empty, or does not fit the inputs `ports`.
     """
+    check_there(path)
     arrays = _read(path)
     if isinstance(arrays, np.ndarray):
         if len(ports) != 1:
@@ -132,6 +134,13 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
     return samples
 
 
+def check_there(path: Path) -> None:
+    """Raise BadSamples where there is no such file."""
+    if not path.is_file():
+        what = "no file" if path.exists() else "not there"
+        raise BadSamples(f"the file of samples {str(path)!r} is {what}", _FORMATS)
+
+
 def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     if path.exists() and not path.is_file():
         raise BadSamples(
@@ -145,10 +154,10 @@ def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
                 return loaded
             with loaded:
                 return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadSamples(
-            f"cannot read samples from {str(path)!r}: {error}", "samples are .npy or .npz files"
-        ) from error
+    except OSError as error:
+        raise BadSamples(f"cannot read {str(path)!r}: {error.strerror}", _FORMATS) from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadSamples(f"cannot read samples from {str(path)!r}: {error}", _FORMATS) from error
 
 
 def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any]:

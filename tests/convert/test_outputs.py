@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import foldbn
-from foldbn.errors import OutputExists, OutputIsInput, WriteFailed
+from foldbn.errors import OutputExists, OutputIsInput, UsageError
 from tests.convert.untimed import convert, names
 
 
@@ -128,9 +128,11 @@ def test_folder_is_made(two_ports, tmp_path):
 
 @pytest.mark.parametrize("below", ["file", "file/folder"])
 def test_folder_that_cannot_be_made(two_ports, tmp_path, below):
-    """A file in place of the output folder is an error that names it."""
+    """A file in place of the output folder is told by its name, before anything is loaded."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WriteFailed, match="cannot write to") as caught:
-        convert(two_ports, tmp_path / below)
-    assert caught.value.exit_code == 4
+    phases = []
+    with pytest.raises(UsageError, match=r"file' is a file, not a folder") as caught:
+        convert(two_ports, tmp_path / below, notify=lambda *event: phases.append(event))
+    assert caught.value.exit_code == 2
+    assert phases == []
     assert names(tmp_path) == {"file"}

@@ -139,3 +139,21 @@ def test_bad_samples_stop_a_conversion(two_ports, tmp_path):
     with pytest.raises(BadSamples, match=r"the model has 2 inputs"):
         convert(two_ports, tmp_path / "out", samples=path)
     assert names(tmp_path) == {"samples.npy"}
+
+
+def test_missing_samples_are_told_at_once(two_ports, tmp_path):
+    """A file of samples that is not there is told before anything is loaded, in one sentence."""
+    path, phases = tmp_path / "none.npy", []
+
+    def note(event: str, detail: str) -> None:
+        phases.append((event, detail))
+
+    for call in (
+        lambda: convert(two_ports, tmp_path / "o", samples=path, notify=note),
+        lambda: foldbn.verify(two_ports, [two_ports], samples=path, notify=note),
+    ):
+        with pytest.raises(BadSamples) as caught:
+            call()
+        assert caught.value.message == f"the file of samples {str(path)!r} is not there"
+        assert caught.value.exit_code == 3
+    assert phases == []

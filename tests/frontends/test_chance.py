@@ -40,7 +40,7 @@ def _save(path: Path, layers: dict[str, Any], call: Any) -> Path:
 
 
 def _flip(tmp_path: Path) -> Path:
-    """Save a RandomFlip that is left on, as `model.export` of Keras 3.0 to 3.6 did."""
+    """Save a RandomFlip that is left on, as `model.export` of Keras 3 does."""
     import keras
 
     flip = keras.layers.RandomFlip(name="random_flip", seed=1)
@@ -86,6 +86,22 @@ def test_chance(tmp_path, build, words):
         loading.load(build(tmp_path))
     assert caught.value.exit_code == 3
     assert "without" in caught.value.hint
+
+
+def test_augmentation_of_keras_3(tmp_path):
+    """An export with augmentation left on is refused, and the file that the hint names is taken."""
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Input((4, 4, 3)), layers.RandomFlip(name="flip"), layers.Conv2D(2, 3)]
+    )
+    model.export(tmp_path / "m", verbose=False)
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(Unsupported, match="layer 'flip' draws random numbers") as caught:
+        loading.load(tmp_path / "m")
+    assert "give foldbn the .keras file" in caught.value.hint
+    loading.load(tmp_path / "m.keras")
 
 
 def test_counter(tmp_path):

@@ -44,3 +44,18 @@ def test_only_what_must_be_renamed_is():
         "x_a_b_1": "_a_b",
     }
     assert [layer.name for layer in found.layers if layer.name[0] != "x"] == ["in", "fine.name-1"]
+
+
+def test_layers_without_a_name():
+    """A layer whose name is empty gets one, in the report and as a port, which must have some."""
+    keras.backend.clear_session()
+    inputs = keras.Input((3,), name="in")
+    tensor = keras.layers.Dense(4, name="dense")(inputs)
+    outputs = keras.layers.BatchNormalization(name="bn")(tensor)
+    model = randomise(keras.Model(inputs, outputs))
+    for layer in model.layers:
+        layer.name = "" if layer.name in ("in", "bn") else layer.name
+    journey = of_keras(model)
+    assert [port.name for port in journey.model.inputs] == ["unnamed"]
+    assert [port.name for port in journey.model.outputs] == ["unnamed_1"]
+    assert journey.outcomes == {"unnamed_1": "folded"}

@@ -64,6 +64,10 @@ def _doubled(_tf: Any, _: Any, x: Any) -> Any:
     return {"y": x * 2.0}
 
 
+def _row_sums(tf: Any, _: Any, x: Any) -> Any:
+    return {"y": tf.reduce_sum(x, axis=1)}
+
+
 def _densified(tf: Any, _: Any, x: Any) -> Any:
     return {"y": tf.sparse.to_dense(x)}
 
@@ -83,12 +87,22 @@ UNSUPPORTED = {
     "sparse": (
         lambda: __import__("tensorflow").SparseTensorSpec((None, 3)),
         _densified,
-        "computes with sparse tensors: SparseToDense",
+        "the input 'given_0' is a sparse tensor",
     ),
     "ragged": (
         lambda: __import__("tensorflow").RaggedTensorSpec((None, None)),
         _rows,
-        "computes with ragged tensors: RaggedTensorToTensor",
+        "the input 'given_0' is a ragged tensor",
+    ),
+    "ragged without a ragged op": (
+        lambda: __import__("tensorflow").RaggedTensorSpec((None, None)),
+        _row_sums,
+        "the input 'given_0' is a ragged tensor",
+    ),
+    "ragged inside": (
+        lambda: _spec((None, 3), name="x"),
+        lambda tf, _, x: {"y": tf.RaggedTensor.from_tensor(x).to_tensor()},
+        "computes with ragged tensors: Ragged",
     ),
 }
 
@@ -99,6 +113,17 @@ def test_ports_that_hold_no_dense_numbers(tmp_path, spec, call, words):
     with pytest.raises(Unsupported, match=words) as caught:
         loading.load(_save(tmp_path / "m", spec(), call=call))
     assert caught.value.exit_code == 3
+
+
+def test_other_signatures_are_listed(tmp_path):
+    """Beside a signature that cannot be taken stand those that may be."""
+    import tensorflow as tf
+
+    names = ("serving_default", "second")
+    path = _save(tmp_path / "m", tf.RaggedTensorSpec((None, None)), call=_rows, signatures=names)
+    with pytest.raises(Unsupported, match="is a ragged tensor") as caught:
+        loading.load(path)
+    assert caught.value.hint.endswith("choose with --signature: there are 'second'")
 
 
 def test_sparse_signature(tmp_path):

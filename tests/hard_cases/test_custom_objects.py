@@ -75,6 +75,54 @@ def test_10_custom_objects(custom, tmp_path, suffix, decorator):
     assert [artifact.verification.passed for artifact in result.artifacts] == [True, True]
 
 
+PACKAGED = """
+import keras
+{of_mine}
+def halved(x):
+    return x / 2
+{of_mine}
+class Doubling(keras.layers.Layer):
+    def call(self, x):
+        return x + x
+
+    def compute_output_shape(self, shape):
+        return shape
+"""
+REGISTERED = "@keras.saving.register_keras_serializable('mine')"
+
+
+@pytest.mark.parametrize("now", ["", REGISTERED], ids=["plain", "registered"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_10_registered_in_a_package(tmp_path, suffix, now):
+    """What a file says is ``mine>Doubling`` may be defined as plain Doubling, functions too."""
+    import keras
+
+    names: dict[str, Any] = {"__name__": "layers"}
+    registry = keras.saving.get_custom_objects()
+    before = dict(registry)
+    exec(PACKAGED.format(of_mine=REGISTERED), names)  # noqa: S102 - the text above
+    try:
+        model = stack(
+            (4,),
+            keras.layers.Dense(3, name="dense"),
+            keras.layers.BatchNormalization(name="bn"),
+            names["Doubling"](name="twice"),
+            keras.layers.Dense(3, activation=names["halved"], name="last"),
+        )
+        model.save(tmp_path / f"m{suffix}")
+    finally:
+        registry.clear()
+        registry.update(before)
+    definitions = tmp_path / "own.py"
+    definitions.write_text(PACKAGED.format(of_mine=now))
+    try:
+        found = foldbn.inspect(tmp_path / f"m{suffix}", custom_objects=definitions)
+    finally:
+        registry.clear()
+        registry.update(before)
+    assert outcomes(found) == {"bn": "folded"}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("def broken(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), (None, "FileNotFound")],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import foldbn
-from foldbn.errors import BadWeights
+from foldbn.errors import BadWeights, ConversionFailed, VerificationFailed
 from tests.hard_cases.proving import outcomes, prove, stack
 
 
@@ -15,9 +17,11 @@ from tests.hard_cases.proving import outcomes, prove, stack
     ("weight", "value"),
     [
         ("gamma", np.nan),
+        ("gamma", np.inf),
         ("beta", np.inf),
         ("moving_mean", -np.inf),
         ("moving_variance", np.nan),
+        ("moving_variance", np.inf),
         ("moving_variance", -1.0),
         ("moving_variance", -1e-3),
     ],
@@ -36,6 +40,10 @@ def test_11_bad_weights(tmp_path, suffix, weight, value):
     with pytest.raises(BadWeights, match="'the_bad_one'") as caught:
         foldbn.inspect(path)
     assert caught.value.exit_code == 3
+    stored = {True: "its weights hold NaN", False: "its weights hold infinity"}
+    told = "what is computed" if np.isfinite(value) else stored[bool(np.isnan(value))]
+    assert told in caught.value.message
+    assert ("no square root" in caught.value.hint) == bool(np.isfinite(value))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -80,3 +88,36 @@ def test_12_mean_far_above_deviation(tmp_path, before):
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6))
     norm.moving_variance.assign(np.full(norm.moving_mean.shape, 1e-2))
     assert outcomes(prove(model, tmp_path)) == {"bn": "folded"}
+
+
+def _with_gamma(tmp_path: Path, kernel: float) -> Path:
+    """Save a model of a scale of 1e38 on differences of the inputs, or of them times a number."""
+    import keras
+
+    norm = keras.layers.BatchNormalization(name="bn")
+    model = stack((2,), keras.layers.Dense(1, use_bias=False), norm, scales="positive")
+    model.layers[0].kernel.assign([[kernel], [-kernel]])
+    norm.gamma.assign([1e38])
+    model.save(tmp_path / "model.keras")
+    return tmp_path / "model.keras"
+
+
+def test_11_overflow_of_outputs(tmp_path):
+    """Products that overflow where the original's sum did not are told as just that."""
+    samples = tmp_path / "same.npy"
+    np.save(samples, np.full((3, 2), 1e4, np.float32))
+    with pytest.raises(
+        VerificationFailed, match=r"overflows: .* float32 ends at 3\.4e\+38"
+    ) as caught:
+        foldbn.convert(
+            _with_gamma(tmp_path, 1.0), output_dir=tmp_path / "o", samples=samples, bench=False
+        )
+    assert "report it" not in caught.value.hint
+    assert "gamma" in caught.value.hint
+
+
+def test_11_overflow_of_weights(tmp_path):
+    """A folded weight that float32 does not hold is told with what may be the cause."""
+    with pytest.raises(ConversionFailed, match="more than float32 holds") as caught:
+        foldbn.inspect(_with_gamma(tmp_path, 1e3))
+    assert "gamma" in caught.value.hint
