@@ -11,6 +11,7 @@ from foldbn.export.stand_ins import with_splats
 from foldbn.export.tflite_channels import with_channels_last
 from foldbn.export.tflite_lists import settle_lists
 from foldbn.export.tflite_pools import with_pools_of_planes
+from foldbn.export.tflite_reshapes import with_known_lengths
 from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 from foldbn.frontends.written_out import with_single_groups
@@ -32,6 +33,7 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
     sized = with_pools_of_planes(plain)
     if batch_size is not None:
         sized = settle_lists(sized, batch_size)
+    sized = with_known_lengths(sized)
     light = with_splats(sized)
     try:
         content = _convert(light.model)
