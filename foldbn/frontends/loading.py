@@ -9,6 +9,7 @@ from pathlib import Path
 
 from foldbn.errors import FoldbnError, Unreadable, UsageError, said
 from foldbn.frontends import graph_file, keras_files, safety, saved_model, sniff
+from foldbn.frontends.channels_last import refuse_biases_of_columns
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.gradients import drop_gradients
@@ -122,8 +123,10 @@ def simplify(source: Source, original: FrozenModel) -> LoadedModel:
 
     Raises:
         BadWeights: a weight is NaN or infinite.
+        Unsupported: it is not certain what the model computes.
     """
     check_weights(original)
+    refuse_biases_of_columns(original.graph_def)
     single, precision = in_float32(original), precision_of(original)
     source = replace(source, precision=precision.name)
     plain = drop_gradients(fold_constants(single))

@@ -21,6 +21,7 @@ _SAME_NUMBERS = (
 )
 _ANY_NUMBER = ("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "Shape")
 _SUMS = ("Add", "AddV2")
+_FAR = 100.0  # deviations from zero to the mean: nearer to the mean all digits cancel
 _INTEGERS = (3, 9)  # DT_INT32, DT_INT64
 
 
@@ -121,8 +122,8 @@ def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> 
         each.ndim <= length and each.shape[: each.ndim + 1 - length] in ((), (1,))
         for each in (scale, shift)
     )
-    usable = fits and np.isfinite(scale).all() and np.isfinite(shift).all() and (scale != 0).all()
-    if not usable:
+    usable = fits and np.isfinite(scale).all() and (scale != 0).all()
+    if not usable or not (np.abs(shift) <= _FAR).all():
         return Range()
     return Range(scale=_of_sample(scale, length), shift=_of_sample(shift, length))
 

@@ -63,3 +63,10 @@ def test_two_readers():
     """What is read twice is meant for neither reader alone."""
     x = keras.Input((3,), name="x")
     assert ranges(x, layers.Add()([layers.Rescaling(0.01)(x), x]))["x"] == Range()
+
+
+def test_a_mean_far_above_the_deviation():
+    """Around a mean of ten thousand deviations float32 has no digits left to compare."""
+    x = keras.Input((2,), name="x")
+    y = layers.Normalization(mean=[1e4, 0.0], variance=[1.0, 1.0])(x)
+    assert ranges(x, layers.Dense(2)(y))["x"] == Range()
