@@ -163,7 +163,7 @@ def _read(path: Path) -> bytes | Path:
         return path
     if not path.is_file():
         raise Unreadable(
-            f"{str(path)!r} is no regular file",
+            f"{str(path)!r} is no file",
             "give .onnx or .tflite files or SavedModel directories to verify",
         )
     try:

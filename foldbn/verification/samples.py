@@ -135,18 +135,13 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
 
 
 def check_there(path: Path) -> None:
-    """Raise BadSamples where there is no such file."""
+    """Raise BadSamples where there is no such file, or one that reading might never end."""
     if not path.is_file():
-        what = "no file" if path.exists() else "not there"
+        what = "no regular file" if path.exists() else "not there"
         raise BadSamples(f"the file of samples {str(path)!r} is {what}", _FORMATS)
 
 
 def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    if path.exists() and not path.is_file():
-        raise BadSamples(
-            f"cannot read samples from {str(path)!r}: it is no regular file",
-            "samples are .npy or .npz files",
-        )
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
