@@ -35,6 +35,7 @@ def composite_inputs(meta: Any, signature: str) -> list[tuple[str, str]]:
     outputs = (node_of(each) for port in chosen.outputs.values() for each in tensors_of(port))
     waiting = [(nodes[name], names) for name in set(outputs) if name in nodes]
     found: dict[str, str] = {}
+    seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
     while waiting:
         node, known = waiting.pop()
         data = [node_of(source) for source in node.input if not is_control(source)]
@@ -49,7 +50,10 @@ def composite_inputs(meta: Any, signature: str) -> list[tuple[str, str]]:
             function = library[name]
             arguments = [argument.name for argument in function.signature.input_arg]
             inside = {a: known[s] for a, s in zip(arguments, data, strict=False) if s in known}
-            waiting += [(inner, inside) for inner in function.node_def]
+            call = name, frozenset(inside.items())
+            if call not in seen:  # functions that call each other twice grow without bounds
+                seen.add(call)
+                waiting += [(inner, inside) for inner in function.node_def]
     return sorted(found.items())
 
 
