@@ -95,7 +95,8 @@ def verify_artifact(
         Unreadable: the file is neither ONNX nor TFLite.
         Unsafe: it is a SavedModel that would touch the machine.
         RuntimeFailed: its runtime cannot load or run it, or its ports do not fit the model.
-        VerificationFailed: its inputs or outputs have other shapes than the model's.
+        VerificationFailed: its inputs or outputs have other shapes than the model's, or it has
+            more or fewer of them.
     """
     artifact = load_artifact(content, name, signature)
     verdicts = [_judge(each, _run(artifact, each, name)) for each in references]
@@ -157,11 +158,11 @@ def _match(wanted: list[str], there: list[str], what: str, file: str) -> dict[st
     """Pair the model's ports with the file's: by name, and what has another name in order.
 
     Raises:
-        RuntimeFailed: their numbers differ, or several inputs have other names: a guess
-            could blame a right file.
+        VerificationFailed: their numbers differ.
+        RuntimeFailed: several inputs have other names: a guess could blame a right file.
     """
     if len(wanted) != len(there):
-        raise RuntimeFailed(
+        raise VerificationFailed(
             f"{file!r} has {len(there)} {what}s ({', '.join(there)}),"
             f" the original has {len(wanted)} ({', '.join(wanted)})"
         )

@@ -108,3 +108,16 @@ def test_keras_file_as_an_export(models, tmp_path, suffix):
     with pytest.raises(Unreadable, match="neither ONNX nor TFLite, nor a SavedModel") as caught:
         foldbn.verify(models / "this.keras", [path])
     assert "foldbn convert makes ONNX and TFLite of it" in caught.value.hint
+
+
+def test_file_of_more_outputs(models, tmp_path):
+    """A file that gives more than the model does is not the original either."""
+    import keras
+
+    model = _make(3, 2)
+    keras.Model(model.inputs, [*model.outputs, model.layers[0].output]).save(tmp_path / "m.keras")
+    foldbn.convert(tmp_path / "m.keras", to=("onnx",), bench=False)
+    found = foldbn.verify(models / "this.keras", [tmp_path / "m.onnx"])
+    assert not found.passed
+    assert "has 2 outputs (" in found.artifacts[0].error.message
+    assert found.artifacts[0].error.exit_code == 1
