@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from foldbn.errors import FoldbnError
-from foldbn.results import Benchmark, Conversion, Inspection, Verification
+from foldbn.latencies import Benchmark
+from foldbn.results import Conversion, Inspection, Verification
 from foldbn.version import __version__
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from foldbn.latencies import BenchmarkRow
+
 Direction = Literal["backward", "forward"]
 Outcome = Literal["folded", "merged", "lowered", "kept"]
 
@@ -204,49 +206,6 @@ class ConversionVerification:
 
 
 @dataclass(frozen=True)
-class Latency:
-    """Milliseconds per call."""
-
-    p50: float
-    p95: float
-
-
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """Original and folded export timed against each other on one provider.
-
-    Attributes:
-        format: ``onnx`` or ``tflite``.
-        provider: the provider that really ran, by onnxruntime's name; ``LiteRT`` for TFLite.
-        threads: intra-op threads.
-        batch_size: samples per call.
-        optimization: onnxruntime's graph optimization level; None for TFLite.
-        original_ms: latency of the reference, in milliseconds.
-        folded_ms: latency of the candidate, in milliseconds.
-        speedup: original over folded, median of the session pairs.
-        speedup_ci95: 95 % bootstrap interval of `speedup`.
-        noise_ci95: the same interval with the reference on both arms.
-        verdict: ``faster``, ``slower``, ``same`` or ``inconclusive``.
-        original: path of the reference; ``plain export`` where it was made to be timed only.
-        folded: path of the candidate.
-    """
-
-    format: str
-    provider: str
-    threads: int
-    batch_size: int
-    optimization: str | None
-    original_ms: Latency
-    folded_ms: Latency
-    speedup: float
-    speedup_ci95: tuple[float, float]
-    noise_ci95: tuple[float, float]
-    verdict: Literal["faster", "slower", "same", "inconclusive"]
-    original: str
-    folded: str
-
-
-@dataclass(frozen=True)
 class Conversion:
     """What `foldbn.convert` did."""
 
@@ -304,10 +263,3 @@ class Verification:
     source: Source
     passed: bool
     artifacts: tuple[VerifiedArtifact, ...]
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What `foldbn.bench` measured."""
-
-    benchmark: tuple[BenchmarkRow, ...]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from foldbn.results import BenchmarkRow
+    from foldbn.latencies import BenchmarkRow
 
 __all__ = ["bench_files", "bench_pair", "format_of", "measure_pair", "resolve"]
 

@@ -23,7 +23,7 @@ from foldbn.benchmark.plan import plan_for
 from foldbn.benchmark.sessions import open_runner
 from foldbn.benchmark.timing import cost_of, no_garbage_collection, time_group
 from foldbn.errors import Unsupported
-from foldbn.results import BenchmarkRow
+from foldbn.latencies import BenchmarkRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from foldbn.results import Latency
+from foldbn.latencies import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

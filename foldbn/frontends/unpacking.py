@@ -9,13 +9,10 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foldbn.errors import WriteFailed
 from foldbn.frontends.structure import check_hdf5, check_zip
-
-if TYPE_CHECKING:
-    from foldbn.frontends.sniff import Format
 
 _OF_KERAS = ("metadata.json", "model.weights.h5", "assets/")
 
@@ -47,7 +44,7 @@ def hdf5_in(archive: zipfile.ZipFile, member: str) -> Iterator[Any]:
         yield stack.enter_context(h5py.File(unpacked, "r"))
 
 
-def copy_with_config(path: Path, kind: Format, config: Any, folder: Path) -> Path:
+def copy_with_config(path: Path, kind: str, config: Any, folder: Path) -> Path:
     """Write what Keras is to load: a configuration that was checked, with the weights of a file.
 
     Keras would read the configuration again, and another one if the file was changed meanwhile

@@ -10,6 +10,7 @@ from foldbn import benchmark, export
 from foldbn.bounds import as_batch_size, as_min_speedup, as_opset, as_seed, as_threads
 from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, missing_folders, plan_targets, recover
+from foldbn.latencies import BenchmarkRow
 from foldbn.pipeline.proving import load_and_prove, prove_others
 from foldbn.pipeline.steps import (
     Choices,
@@ -21,13 +22,7 @@ from foldbn.pipeline.steps import (
     silent,
 )
 from foldbn.pipeline.writing import write_directory, write_file
-from foldbn.results import (
-    Artifact,
-    BenchmarkRow,
-    Conversion,
-    ConversionVerification,
-    Summary,
-)
+from foldbn.results import Artifact, Conversion, ConversionVerification, Summary
 
 
 def convert(  # noqa: PLR0913 - every option of the command

@@ -18,7 +18,8 @@ from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.graph_file import Ports
 from foldbn.frontends.loading import LoadedModel
 from foldbn.frontends.ranges import ranges_of
-from foldbn.results import ArtifactVerification, BenchmarkRow, Decision
+from foldbn.latencies import BenchmarkRow
+from foldbn.results import ArtifactVerification, Decision
 
 _END = float(np.finfo(np.float32).max)
 _NEAR_OVERFLOW = 1e30  # sums and products of such numbers soon are beyond the end of float32

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from foldbn import benchmark
 from foldbn.bounds import as_batch_size, as_min_speedup, as_seed, as_threads
+from foldbn.latencies import Benchmark
 from foldbn.pipeline.steps import Clock, Notify, PathLike, require_speedup, silent
-from foldbn.results import Benchmark
 
 
 def bench(  # noqa: PLR0913 - every option of the command

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from foldbn.errors import FoldbnError
-from foldbn.results import Benchmark, Conversion, Inspection, Verification
+from foldbn.latencies import Benchmark
+from foldbn.results import Conversion, Inspection, Verification
 from foldbn.version import __version__
 
 _SCHEMAS: dict[type, str] = {

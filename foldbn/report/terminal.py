@@ -11,11 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from foldbn.latencies import Benchmark, BenchmarkRow
 from foldbn.report.wording import count, number, plural, printable, size
 from foldbn.results import (
     ArtifactVerification,
-    Benchmark,
-    BenchmarkRow,
     Change,
     Conversion,
     Decision,

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from foldbn.results import Benchmark, Conversion, Inspection, Verification
+from foldbn.latencies import Benchmark
+from foldbn.results import Conversion, Inspection, Verification
 
 Result = Benchmark | Conversion | Inspection | Verification
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 import foldbn
+from foldbn.latencies import Benchmark, BenchmarkRow, Latency
 from foldbn.report import render
-from foldbn.results import Benchmark, BenchmarkRow, Latency
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
