@@ -22,6 +22,7 @@ from foldbn.frontends.legacy.rebuilding import rebuild
 from foldbn.frontends.legacy.writers import writer_of
 from foldbn.frontends.scopes import with_scope_names
 from foldbn.frontends.sniff import Format
+from foldbn.frontends.subclassed import called_as_built
 from foldbn.frontends.unpacking import copy_with_config
 from foldbn.frontends.variables import captured_variables
 
@@ -109,7 +110,7 @@ def _load_model(
         return rebuild(path, kind, config, writer, own, unsafe=unsafe)
     with lambdas_of_keras(own, unsafe=unsafe):
         try:
-            return _load_with_keras(path, kind, config, own), {}
+            return called_as_built(_load_with_keras(path, kind, config, own), config), {}
         except FoldbnError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a file can make Keras raise

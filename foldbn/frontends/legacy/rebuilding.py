@@ -14,6 +14,7 @@ from foldbn.frontends.legacy.keras3 import operation_of
 from foldbn.frontends.legacy.sequences import sequential
 from foldbn.frontends.legacy.writers import Writer
 from foldbn.frontends.sniff import Format
+from foldbn.frontends.subclassed import called_as_built
 
 
 def rebuild(  # noqa: PLR0913 - what a file says, and what the user says to it
@@ -45,6 +46,7 @@ def rebuild(  # noqa: PLR0913 - what a file says, and what the user says to it
     rebuilding = Rebuilding(str(path), writer, own, lambda entry: _build(entry, rebuilding), unsafe)
     model = _build(config, rebuilding)
     _check_declared(rebuilding)
+    called = called_as_built(model, config)  # a class of the user's has no weights before
     if not hasattr(model, "layers"):
         raise Unsupported(f"{str(path)!r} holds a single layer, no model")
     if kind == "keras-h5":
@@ -56,7 +58,7 @@ def rebuild(  # noqa: PLR0913 - what a file says, and what the user says to it
             assign(model, file.get("model_weights", file), rebuilding)
     else:
         _assign_zip(model, path, writer)
-    return model, rebuilding.originals
+    return called, rebuilding.originals
 
 
 def _build(entry: dict[str, Any], rebuilding: Rebuilding) -> Any:
