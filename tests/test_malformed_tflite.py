@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import foldbn
-from foldbn.errors import FoldbnError
+from foldbn.errors import FoldbnError, RuntimeFailed
 from tests.command import parsed, run
 
 
@@ -88,6 +88,17 @@ def test_26_malformed_tflite(networks, exported, tmp_path, edit):
         with pytest.raises(FoldbnError) as caught:
             use()
         assert caught.value.exit_code in (3, 4)
+
+
+def test_26_malformed_signature(networks, exported, tmp_path):
+    """A signature that names what is not there is exit 4."""
+
+    def edit(model: Any) -> None:
+        model.signatureDefs[0].inputs[0].tensorIndex = len(model.subgraphs[0].tensors)
+
+    path = edited(exported, tmp_path, edit)
+    with pytest.raises(RuntimeFailed, match="LiteRT"):
+        foldbn.verify(networks / "bn_axis_1.h5", [path])
 
 
 def test_26_tflite_that_crashes_its_runtime(networks, exported, tmp_path):

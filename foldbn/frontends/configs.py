@@ -63,9 +63,17 @@ def read_config(path: Path, kind: Format) -> Any:
             text = archive.read("config.json")
     try:
         _check_length(len(text), path)
-        return _without_training(json.loads(text))
+        config = _without_training(json.loads(text))
+        json.dumps(config, ensure_ascii=False).encode()  # JSON can write what is no character
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise Unreadable(
+            f"the configuration in {str(path)!r} is damaged: {half} is no character",
+            "was it written by Keras?",
+        ) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise Unreadable(f"the configuration in {str(path)!r} is damaged: {error}") from error
+    return config
 
 
 def _without_training(config: Any) -> Any:

@@ -7,7 +7,7 @@ import json
 import stat
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from foldbn.errors import FoldbnError, Unreadable, said
 from foldbn.frontends.strangers import (
@@ -18,7 +18,8 @@ from foldbn.frontends.strangers import (
     refuse_file,
 )
 from foldbn.frontends.structure import check_hdf5, check_zip
-from foldbn.frontends.unpacking import hdf5_in
+from foldbn.frontends.trial import try_hdf5
+from foldbn.frontends.unpacking import unpacked
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
@@ -77,6 +78,8 @@ def _check_hdf5(path: Path) -> None:
     import h5py
 
     try:
+        with path.open("rb") as content:
+            try_hdf5(content.fileno(), str(path))
         with h5py.File(path, "r") as file:
             has_config = file.attrs.get("model_config") is not None
             file.attrs.get("keras_version")  # what cannot be read says so here
@@ -120,10 +123,15 @@ def _check_zip(path: Path) -> None:
 
 def _check_weights(archive: zipfile.ZipFile, name: str) -> None:
     """Look into the HDF5 file inside a .keras archive."""
+    import h5py
+
     for member in archive.infolist():
         if member.filename.endswith(".h5"):
-            with hdf5_in(archive, member.filename) as file:
-                check_hdf5(file, f"{name}/{member.filename}", member.file_size)
+            place = f"{name}/{member.filename}"
+            with unpacked(archive, member.filename) as content:
+                try_hdf5(content.fileno(), place)
+                with h5py.File(content, "r") as file:
+                    check_hdf5(file, place, member.file_size)
 
 
 def writer_of(path: Path, kind: Format) -> str | None:
@@ -133,16 +141,21 @@ def writer_of(path: Path, kind: Format) -> str | None:
 
         with h5py.File(path, "r") as file:
             version = file.attrs.get("keras_version")
-        text = version.decode(errors="replace") if isinstance(version, bytes) else version
-        return f"keras {text}" if text else None
+        return _told(version) if version else None
     if kind == "keras-zip":
         with zipfile.ZipFile(path) as archive:
             try:
                 version = json.loads(archive.read("metadata.json"))["keras_version"]
             except (KeyError, TypeError, ValueError, zipfile.BadZipFile):
                 return None
-            return f"keras {version}"
+            return _told(version)
     return None
+
+
+def _told(version: Any) -> str:
+    """Return the version of a Keras in words; halves of UTF-16 pairs, as JSON has them, go."""
+    text = version.decode(errors="replace") if isinstance(version, bytes) else str(version)
+    return f"keras {text}".encode(errors="replace").decode()
 
 
 def sha256_of(path: Path) -> str:

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from foldbn.errors import WriteFailed
 from foldbn.frontends.structure import check_hdf5, check_zip
@@ -18,10 +18,33 @@ _OF_KERAS = ("metadata.json", "model.weights.h5", "assets/")
 
 
 @contextmanager
-def hdf5_in(archive: zipfile.ZipFile, member: str) -> Iterator[Any]:
-    """Open an HDF5 file that lies in a zip archive, unpacked to where it can be read in any order.
+def unpacked(archive: zipfile.ZipFile, member: str) -> Iterator[IO[bytes]]:
+    """Unpack a member of a zip archive to where it can be read in any order.
 
     Read where it lies, it would be unpacked from its beginning for each step back in it.
+
+    Args:
+        archive: open for reading, checked by `structure.check_zip`.
+        member: its name in there.
+
+    Yields:
+        A temporary file without a name, open for reading.
+
+    Raises:
+        WriteFailed: there is no room for temporary files.
+    """
+    with ExitStack() as stack:
+        with needing_room(f"{archive.filename}/{member}"):
+            content = stack.enter_context(tempfile.TemporaryFile())
+            with archive.open(member) as packed:
+                shutil.copyfileobj(packed, content)
+            content.flush()
+        yield content
+
+
+@contextmanager
+def hdf5_in(archive: zipfile.ZipFile, member: str) -> Iterator[Any]:
+    """Open an HDF5 file that lies in a zip archive.
 
     Args:
         archive: open for reading, checked by `structure.check_zip`.
@@ -35,13 +58,8 @@ def hdf5_in(archive: zipfile.ZipFile, member: str) -> Iterator[Any]:
     """
     import h5py
 
-    with ExitStack() as stack:
-        with needing_room(f"{archive.filename}/{member}"):
-            unpacked = stack.enter_context(tempfile.TemporaryFile())
-            with archive.open(member) as packed:
-                shutil.copyfileobj(packed, unpacked)
-            unpacked.flush()
-        yield stack.enter_context(h5py.File(unpacked, "r"))
+    with unpacked(archive, member) as content, h5py.File(content, "r") as file:
+        yield file
 
 
 def copy_with_config(path: Path, kind: str, config: Any, folder: Path) -> Path:

@@ -145,6 +145,7 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         signatures = interpreter.get_signature_list()
         details = interpreter.get_input_details()
         runners = [interpreter.get_signature_runner(key) for key in signatures]
+        known = [runner.get_input_details() for runner in runners]
     except Exception as error:  # LiteRT raises ValueError and RuntimeError
         raise RuntimeFailed(f"LiteRT cannot load {name!r}: {said(error)}") from error
     if not details or not len(details[0]["shape"]):
@@ -155,15 +156,14 @@ def _load_tflite(content: bytes, name: str) -> Artifact:
         raise Unsupported(f"{name!r} has several signatures: {', '.join(signatures)}")
     if not signatures:
         return _plain_tflite(interpreter, batch)
-    (runner,), (ports,) = runners, signatures.values()
+    (runner,), (ports,), (details_of,) = runners, signatures.values(), known
 
     def run(samples: Samples) -> Outputs:
         outputs: dict[str, NDArray[Any]] = runner(**samples)
         return outputs
 
-    known = runner.get_input_details()
-    inputs = {name: known[name]["dtype"].__name__ for name in ports["inputs"]}
-    shapes = {name: _tflite_shape(detail) for name, detail in known.items()}
+    inputs = {name: details_of[name]["dtype"].__name__ for name in ports["inputs"]}
+    shapes = {name: _tflite_shape(detail) for name, detail in details_of.items()}
     return Artifact("tflite", inputs, list(ports["outputs"]), batch, run, shapes=shapes)
 
 

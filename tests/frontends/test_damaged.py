@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
+import zipfile
 from pathlib import Path
 
 import h5py
 import pytest
 
 import foldbn
+from foldbn import report
 from foldbn.errors import Unreadable
 
 
@@ -18,6 +21,24 @@ def _heap(path: Path) -> None:
     content = path.read_bytes()
     assert b"GCOL" in content
     path.write_bytes(content.replace(b"GCOL", b"XXXX"))
+
+
+def _endless_heap(path: Path) -> None:
+    """Let the free space behind the texts have no length, so that HDF5 never gets past it."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL") + 16
+    number, _, _, length = struct.unpack_from("<HHIQ", content, at)
+    while number:
+        at += 16 + (length + 7) // 8 * 8
+        number, _, _, length = struct.unpack_from("<HHIQ", content, at)
+    struct.pack_into("<Q", content, at + 8, 0)
+    path.write_bytes(content)
+
+
+def _half_a_pair(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["model_config"]
+        file.attrs["model_config"] = text.replace('"name": "', '"name": "\\ud800', 1)
 
 
 def _list_for_a_name(path: Path) -> None:
@@ -36,7 +57,9 @@ def _list_for_a_class(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [_heap, _list_for_a_name, _list_for_a_class], ids=lambda spoil: spoil.__name__[1:]
+    "spoil",
+    [_heap, _half_a_pair, _list_for_a_name, _list_for_a_class],
+    ids=lambda spoil: spoil.__name__[1:],
 )
 def test_keras_file(networks, tmp_path, spoil):
     """A Keras file whose parts are not what they should be is exit 3, and named."""
@@ -46,6 +69,27 @@ def test_keras_file(networks, tmp_path, spoil):
         foldbn.inspect(path)
     assert caught.value.exit_code == 3
     assert "model.h5" in caught.value.message
+
+
+def test_no_end(networks, tmp_path):
+    """A file that HDF5 would read for ever says so."""
+    path = Path(shutil.copy(networks / "bn_axis_1.h5", tmp_path / "model.h5"))
+    _endless_heap(path)
+    with pytest.raises(Unreadable, match="comes to no end"):
+        foldbn.inspect(path)
+
+
+def test_writer_in_half_a_pair(networks, tmp_path):
+    """The version of the Keras that wrote a file can be any text, and is told as one."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(networks / "mlp_bn_after.keras") as old, zipfile.ZipFile(path, "w") as new:
+        for member in old.namelist():
+            spoiled = member == "metadata.json"
+            content = b'{"keras_version": "3.\\ud800"}' if spoiled else old.read(member)
+            new.writestr(member, content)
+    result = foldbn.inspect(path)
+    assert result.source.writer == "keras 3.?"
+    json.loads(report.document(result))
 
 
 def test_saved_model(networks, tmp_path):
