@@ -23,6 +23,8 @@ class BenchmarkRow:
         provider: the provider that really ran, by onnxruntime's name; ``LiteRT`` for TFLite.
         threads: intra-op threads.
         batch_size: samples per call.
+        copies: on a provider with a memory of its own, whether each call copies inputs and outputs
+            to it and back; None on others.
         optimization: onnxruntime's graph optimization level; None for TFLite.
         original_ms: latency of the reference, in milliseconds.
         folded_ms: latency of the candidate, in milliseconds.
@@ -38,6 +40,7 @@ class BenchmarkRow:
     provider: str
     threads: int
     batch_size: int
+    copies: bool | None
     optimization: str | None
     original_ms: Latency
     folded_ms: Latency

@@ -101,6 +101,7 @@ def test_convert_json_of_timings(converted):
             "provider",
             "threads",
             "batch_size",
+            "copies",
             "optimization",
             "original_ms",
             "folded_ms",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from foldbn.benchmark.formats import format_of
 from foldbn.benchmark.measure import measure_pair
-from foldbn.benchmark.providers import resolve
+from foldbn.benchmark.providers import DEVICES, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from foldbn.latencies import BenchmarkRow
 
 __all__ = ["bench_files", "bench_pair", "format_of", "measure_pair", "resolve"]
+
+_LITERT = (None, None)
 
 
 def bench_files(
@@ -42,8 +44,9 @@ def bench_files(
         paths: ``.onnx`` and ``.tflite`` files, recognised by content; the first is the
             reference.
         providers: onnxruntime providers, short or full names; empty is what `resolve` finds.
-            An ONNX candidate gets one row for each, a TFLite candidate one row in all,
-            against the reference on the first provider.
+            An ONNX candidate gets one row for each, and two for one with a memory of its own:
+            without and with copies. A TFLite candidate gets one row in all, against the
+            reference on the first provider.
         threads: intra-op threads.
         batch_size: samples per call; None is the models' own, or 1 where they leave it open.
         seed: of the inputs and of the bootstrap.
@@ -60,18 +63,19 @@ def bench_files(
     formats = {path: format_of(path) for path in paths}
     reference, candidates = paths[0], (paths[1:] or paths[:1])
     # TFLite files need no onnxruntime, so a broken provider must not stop them.
-    names = resolve(providers) if "onnx" in formats.values() else ()
+    ways = _ways(resolve(providers)) if "onnx" in formats.values() else ()
     return tuple(
         measure_pair(
             reference,
             candidate,
             provider=name,
+            copies=copies,
             threads=threads,
             batch_size=batch_size,
             seed=seed,
         )
         for candidate in candidates
-        for name in (names if formats[candidate] == "onnx" else names[:1] or (None,))
+        for name, copies in (ways if formats[candidate] == "onnx" else ways[:1] or (_LITERT,))
     )
 
 
@@ -90,7 +94,7 @@ def bench_pair(  # noqa: PLR0913 - one keyword for each thing a row reports
     Args:
         original: the plain export.
         candidate: the folded export.
-        format: of both; ``tflite`` has one row, ``onnx`` one for each provider.
+        format: of both; ``tflite`` has one row, ``onnx`` those of each provider.
         providers: onnxruntime providers; empty is what `resolve` finds.
         threads: intra-op threads.
         batch_size: samples per call.
@@ -99,15 +103,22 @@ def bench_pair(  # noqa: PLR0913 - one keyword for each thing a row reports
     Raises:
         Unreadable, ProviderMissing, Unsupported, RuntimeFailed: as `bench_files`.
     """
-    names = resolve(providers) if format == "onnx" else (None,)
+    ways = _ways(resolve(providers)) if format == "onnx" else (_LITERT,)
     return tuple(
         measure_pair(
             original,
             candidate,
             provider=name,
+            copies=copies,
             threads=threads,
             batch_size=batch_size,
             seed=seed,
         )
-        for name in names
+        for name, copies in ways
     )
+
+
+def _ways(names: Sequence[str]) -> tuple[tuple[str, bool | None], ...]:
+    """Pair providers with whether a call copies: those with a memory of their own do both."""
+    choices = {name: (False, True) if name in DEVICES else (None,) for name in names}
+    return tuple((name, copies) for name in names for copies in choices[name])

@@ -44,6 +44,7 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
     threads: int,
     batch_size: int | None,
     seed: int,
+    copies: bool | None = None,
     pairs: int = PAIRS,
     budget_s: float = BUDGET_S,
 ) -> BenchmarkRow:
@@ -60,6 +61,7 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
         threads: intra-op threads.
         batch_size: samples per call; None is the models' own.
         seed: of the inputs and of the bootstrap.
+        copies: whether each call copies inputs and outputs; None where there is nothing to copy.
         pairs: session pairs to measure.
         budget_s: seconds after which no further pair is started.
 
@@ -71,7 +73,9 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
     """
     deadline = time.perf_counter() + budget_s
     kind = format_of(candidate)
-    settings = partial(open_runner, provider=provider, threads=threads, seed=seed)
+    settings = partial(
+        open_runner, provider=provider, threads=threads, seed=seed, copies=bool(copies)
+    )
     open_candidate = partial(settings, candidate, kind)
     open_original = partial(settings, original, format_of(original))
     ran_on, batch = _agree(open_original, open_candidate, batch_size)
@@ -99,6 +103,7 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
         provider=ran_on,
         threads=threads,
         batch_size=batch,
+        copies=copies,
         optimization=None if ran_on == LITERT else "all",
         original_ms=statistics.latency(np.concatenate([group[0] for group in groups])),
         folded_ms=statistics.latency(np.concatenate([group[1] for group in groups])),

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldbn.benchmark.inputs import InputSpec, random_arrays, with_batch
-from foldbn.benchmark.providers import CUDA, TENSORRT, check_built, did_not_start, ladder, quiet
+from foldbn.benchmark.providers import (
+    DEVICES,
+    check_built,
+    did_not_start,
+    find_libraries,
+    ladder,
+    quiet,
+)
 from foldbn.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -15,10 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-# Where a provider's tensors live. Inputs and outputs stay there between calls, so the time
-# is the model's and not that of copies over the bus.
-_DEVICES = {CUDA: "cuda", TENSORRT: "cuda"}
 
 _ONNX_DTYPES = {
     "tensor(float)": "float32",
@@ -44,12 +47,20 @@ class OnnxRunner:
     wake. With one thread there is no pool and nothing spins.
     """
 
-    def __init__(
-        self, path: Path, provider: str, threads: int, batch_size: int | None, seed: int
+    def __init__(  # noqa: PLR0913 - the coordinates of a measurement
+        self,
+        path: Path,
+        provider: str,
+        threads: int,
+        batch_size: int | None,
+        seed: int,
+        *,
+        copies: bool = False,
     ) -> None:
         import onnxruntime
 
         check_built(provider)
+        find_libraries(provider)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -68,7 +79,9 @@ class OnnxRunner:
         )
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._feeds = random_arrays(specs, seed)
-        device = _DEVICES.get(provider)
+        # Inputs and outputs stay on the device between calls, so that the time is the model's
+        # and not that of copies over the bus; or they don't, as where samples come one by one.
+        device = None if copies else DEVICES.get(provider)
         self._binding = device and bind(self._session, self._feeds, device)
 
     def run_once(self) -> None:

@@ -6,7 +6,9 @@ once a session that asked for it names it first in ``get_providers()``.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import io
+from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from typing import TYPE_CHECKING
 
 from foldbn.errors import ProviderMissing
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+
+# Providers with a memory of their own, by the name that onnxruntime has for it.
+DEVICES = {CUDA: "cuda", TENSORRT: "cuda"}
 
 SHORT_NAMES = {
     "acl": "ACLExecutionProvider",
@@ -41,9 +46,11 @@ SHORT_NAMES = {
     "xnnpack": "XnnpackExecutionProvider",
 }
 
+# Both are one package to Python: the build that was installed last is the one that runs.
+_GPU = "pip install 'foldbn[gpu]', then pip install --force-reinstall --no-deps onnxruntime-gpu"
 _PACKAGES = {
-    CUDA: "pip install 'foldbn[gpu]' (onnxruntime-gpu), with CUDA and cuDNN on the library path",
-    TENSORRT: "pip install 'foldbn[gpu]' (onnxruntime-gpu), with TensorRT on the library path",
+    CUDA: f"{_GPU} replaces onnxruntime",
+    TENSORRT: f"{_GPU} replaces onnxruntime; TensorRT is an installation of its own",
     "OpenVINOExecutionProvider": "pip install onnxruntime-openvino in place of onnxruntime",
     "DmlExecutionProvider": "pip install onnxruntime-directml in place of onnxruntime",
     "ROCMExecutionProvider": "pip install onnxruntime-rocm in place of onnxruntime",
@@ -134,6 +141,22 @@ def did_not_start(name: str) -> ProviderMissing:
     )
 
 
+@cache
+def find_libraries(name: str) -> None:
+    """Let a provider find CUDA and cuDNN where pip has put them: where no loader looks.
+
+    Where pip has none, the loader looks for the system's as ever.
+
+    Args:
+        name: of the provider, in full; most need nothing.
+    """
+    import onnxruntime
+
+    if name in DEVICES and name in available() and hasattr(onnxruntime, "preload_dlls"):
+        with redirect_stdout(io.StringIO()):  # it prints what it does not find
+            onnxruntime.preload_dlls()
+
+
 def ladder(name: str) -> list[str]:
     """List `name` and what may take the nodes it refuses, in onnxruntime's order."""
     helpers = [CUDA] if name == TENSORRT else []
@@ -164,6 +187,7 @@ def _starts(name: str) -> bool:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    find_libraries(name)
     with quiet():
         try:
             session = onnxruntime.InferenceSession(

@@ -41,6 +41,7 @@ def open_runner(  # noqa: PLR0913 - the coordinates of a measurement
     threads: int,
     batch_size: int | None,
     seed: int,
+    copies: bool = False,
 ) -> Runner:
     """Load `path`, make up its inputs and call it once.
 
@@ -54,6 +55,7 @@ def open_runner(  # noqa: PLR0913 - the coordinates of a measurement
         threads: intra-op threads.
         batch_size: samples per call; None is the model's own.
         seed: of the inputs.
+        copies: inputs and outputs are copied to the provider's memory and back in each call.
 
     Raises:
         ProviderMissing: onnxruntime would run it on something else.
@@ -64,7 +66,7 @@ def open_runner(  # noqa: PLR0913 - the coordinates of a measurement
     try:
         runner: Runner
         if kind == "onnx":
-            runner = OnnxRunner(path, provider or CPU, threads, batch_size, seed)
+            runner = OnnxRunner(path, provider or CPU, threads, batch_size, seed, copies=copies)
         else:
             runner = LiteRtRunner(path, threads, batch_size, seed)
         runner.run_once()

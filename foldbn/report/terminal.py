@@ -228,7 +228,7 @@ def _latencies(rows: Sequence[BenchmarkRow], *, named: bool = False) -> Renderab
         provider = row.provider.removesuffix("ExecutionProvider")
         name = printable(Path(row.folded).name) if named else row.format
         table.add_row(
-            Text(f"{name} {provider}", style="bold"),
+            Text(f"{name} {provider}{' with copies' * bool(row.copies)}", style="bold"),
             f"{row.original_ms.p50:.3f}",
             f"{row.folded_ms.p50:.3f}",
             f"{row.speedup:.3f} x",

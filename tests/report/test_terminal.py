@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def row(name: str) -> BenchmarkRow:
         provider="CPUExecutionProvider",
         threads=1,
         batch_size=1,
+        copies=None,
         optimization="all",
         original_ms=latency,
         folded_ms=latency,
@@ -60,6 +62,17 @@ def row(name: str) -> BenchmarkRow:
         original="dir/first.onnx",
         folded=name,
     )
+
+
+def test_copies_are_told():
+    """The rows of a GPU differ in whether a call copies."""
+    rows = [
+        replace(row("a.onnx"), provider="CUDAExecutionProvider", copies=way)
+        for way in (False, True)
+    ]
+    found = text(Benchmark(tuple(rows)))
+    assert found.count("a.onnx CUDA") == 2
+    assert found.count("a.onnx CUDA with copies") == 1
 
 
 def test_files_that_are_timed_are_named():
