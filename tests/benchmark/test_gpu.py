@@ -23,15 +23,18 @@ def gpu():
         pytest.skip("no GPU that this onnxruntime can use")
 
 
-def test_rows_of_a_gpu(gpu, tmp_path):
+@pytest.mark.usefixtures("gpu")
+def test_rows_of_a_gpu(tmp_path):
     """The default times on the CPU and, with and without copies, on the GPU."""
     rows = bench_files([write_onnx(tmp_path / "a.onnx")])
-    assert [(row.provider, row.copies) for row in rows] == [(CPU, None), (CUDA, False), (CUDA, True)]
+    ways = [(row.provider, row.copies) for row in rows]
+    assert ways == [(CPU, None), (CUDA, False), (CUDA, True)]
     assert all(0 < row.folded_ms.p50 <= row.folded_ms.p95 for row in rows)
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("copies", [False, True])
-def test_a_gpu_computes(gpu, tmp_path, copies):
+def test_a_gpu_computes(tmp_path, copies):
     """Both ways of calling compute on the GPU what the CPU does."""
     path = write_onnx(tmp_path / "a.onnx")
     cpu, cuda = OnnxRunner(path, CPU, 1, 2, 0), OnnxRunner(path, CUDA, 1, 2, 0, copies=copies)
