@@ -1,6 +1,6 @@
 """Latency of networks as foldbn writes them, and as others do, side by side in one run.
 
-The arms, for onnxruntime (CPU provider, ORT_ENABLE_ALL) and for LiteRT:
+The arms, for onnxruntime (ORT_ENABLE_ALL, on ``--provider``) and for LiteRT:
 
 * ``foldbn``: what ``foldbn convert`` writes;
 * ``plain``: ``model.export(format="onnx")``, or ``TFLiteConverter.from_keras_model``;
@@ -35,7 +35,9 @@ import benchmark_artifacts as artifacts
 import numpy as np
 from benchmark_bars import bars, leftovers, ratio, verdict
 
+from foldbn.benchmark.formats import format_of
 from foldbn.benchmark.plan import plan_for
+from foldbn.benchmark.providers import CPU, resolve
 from foldbn.benchmark.sessions import open_runner
 from foldbn.benchmark.timing import cost_of, no_garbage_collection, time_group
 
@@ -53,13 +55,14 @@ RATIOS = (
 
 
 def time_arms(
-    files: Mapping[str, Path], batch: int, *, groups: int, budget_s: float
+    files: Mapping[str, Path], batch: int, *, provider: str, groups: int, budget_s: float
 ) -> dict[str, list[float]]:
     """Time files side by side.
 
     Args:
         files: by the name of the arm, all of one runtime; ``foldbn`` is among them.
         batch: samples per call.
+        provider: onnxruntime's full name; inputs and outputs stay in its memory.
         groups: of fresh sessions.
         budget_s: seconds after which no further group is started; at least one is.
 
@@ -67,8 +70,8 @@ def time_arms(
         Each arm's median latency in each group, in milliseconds.
     """
     arms = {**files, AGAIN: files["foldbn"]}
-    settings = {"provider": None, "threads": 1, "batch_size": batch, "seed": 0}
-    openers = [partial(open_runner, path, path.suffix[1:], **settings) for path in arms.values()]
+    settings = partial(open_runner, provider=provider, threads=1, batch_size=batch, seed=0)
+    openers = [partial(settings, path, format_of(path)) for path in arms.values()]
     deadline = time.perf_counter() + budget_s
     plan = plan_for(cost_of(openers), groups, budget_s)
     rng = np.random.default_rng(0)
@@ -98,7 +101,13 @@ def examine(
         "batch": batch,
         "left": left,
         "nodes": {arm: sum(count.values()) for arm, count in ops.items()},
-        "ms": time_arms(files, batch, groups=options.groups, budget_s=options.budget),
+        "ms": time_arms(
+            files,
+            batch,
+            provider=options.provider,
+            groups=options.groups,
+            budget_s=options.budget,
+        ),
     }
 
 
@@ -123,6 +132,14 @@ def judged(network: str, row: dict[str, Any]) -> list[str]:
         cells = (network, row["runtime"], row["batch"], bar, found, verdict(found, bar))
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return rows
+
+
+def print_bars(found: dict[str, Any]) -> None:
+    """Print the table of bars; they are for one thread of a CPU."""
+    print("\n| network | runtime | batch | bar | ratio | verdict |\n|---|---|---|---|---|---|")
+    lines = [line for row in found.values() for line in judged(row["network"], row)]
+    print("\n".join(lines))
+    print(f"\n{sum('MISS' in line for line in lines)} of {len(lines)} bars missed")
 
 
 def make_all(options: argparse.Namespace, arms: list[str]) -> tuple[dict[str, Path], int]:
@@ -153,6 +170,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("networks", nargs="*", default=NETWORKS, metavar="NETWORK")
     parser.add_argument("--arms", nargs="+", choices=artifacts.ONNX_ARMS[1:], help="beside foldbn")
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
+    parser.add_argument("--provider", default="cpu", help="of onnxruntime; LiteRT has its own")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--gammas", choices=("mixed", "positive"), default="mixed")
     parser.add_argument("--side", type=int, default=SIDE, help="of keras.applications' inputs")
@@ -162,7 +180,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--build", action="store_true", help="make the files, time nothing")
     parser.add_argument("--output", type=Path, help="a JSON file to write after each network")
     parser.add_argument("--resume", action="store_true", help="keep what --output has already")
-    return parser.parse_args()
+    options = parser.parse_args()
+    (options.provider,) = resolve([options.provider])
+    return options
 
 
 def main() -> None:
@@ -197,10 +217,8 @@ def main() -> None:
                     if options.output:
                         options.output.write_text(json.dumps(found, indent=1) + "\n")
                 print(told(label, found[key]), flush=True)
-    print("\n| network | runtime | batch | bar | ratio | verdict |\n|---|---|---|---|---|---|")
-    lines = [line for row in found.values() for line in judged(row["network"], row)]
-    print("\n".join(lines))
-    print(f"\n{sum('MISS' in line for line in lines)} of {len(lines)} bars missed")
+    if options.provider == CPU:
+        print_bars(found)
     sys.exit(failed > 0)
 
 

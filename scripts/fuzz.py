@@ -8,7 +8,8 @@ imported TensorFlow already and limited like a worker. A case fails if its exit 
 documented, if it says that foldbn has a bug, takes longer than `--patience`, says something
 unprintable, or changes or leaves a file. A process that crashes counts as exit 4, for that is
 what the command makes of it: a sample of the cases, crashes first, runs through the real command
-to see that it does. Prints a Markdown table; exits with 1 if a case failed.
+to see that it does; what a damaged .tflite makes of LiteRT may differ from process to process, but
+ends in a documented code. Prints a Markdown table; exits with 1 if a case failed.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fuzz_cases import digest, job_of, make_models, prepare, serve
+from fuzz_cases import DOCUMENTED, digest, job_of, make_models, prepare, serve
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 FORMATS = ("h5", "keras", "savedmodel", "onnx", "tflite")
+# LiteRT reads beside its tensors where a file says so: what is there differs between processes.
+UNDEFINED = ("tflite",)
 
 
 class Server:
@@ -105,7 +108,8 @@ def through_the_command(models: Path, request: dict[str, Any], code: int) -> str
             capture_output=True, text=True, check=False, cwd=case,
             env={**os.environ, "TMPDIR": str(temporary)},
         )  # fmt: skip
-        if finished.returncode != code:
+        expected = DOCUMENTED if request["kind"] in UNDEFINED else (code,)
+        if finished.returncode not in expected:
             return f"exit {finished.returncode}, alone {code}: {finished.stdout[-300:]}"
         if "Traceback" in finished.stderr:
             return finished.stderr[-300:]
