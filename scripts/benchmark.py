@@ -185,6 +185,15 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def begun(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what an earlier run has found, where one is gone on with."""
+    if not options.output:
+        return {}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    there = options.resume and options.output.exists()
+    return dict(json.loads(options.output.read_text())) if there else {}
+
+
 def main() -> None:
     """Make the files, time them, print a table of ratios and one of bars."""
     options = parse()
@@ -193,11 +202,7 @@ def main() -> None:
         print(f"{artifacts.PEERS[arm]} is not installed: no arm {arm!r}", file=sys.stderr)
     arms = [arm for arm in options.arms or artifacts.ONNX_ARMS if arm not in absent]
     arms = list(dict.fromkeys(["foldbn", *arms]))
-    found: dict[str, Any] = {}
-    if options.resume and options.output and options.output.exists():
-        found = json.loads(options.output.read_text())
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
+    found = begun(options)
     folders, failed = make_all(options, arms)
     if options.build:
         sys.exit(failed > 0)

@@ -49,8 +49,8 @@ SHORT_NAMES = {
 # Both are one package to Python: the build that was installed last is the one that runs.
 _GPU = "pip install 'foldbn[gpu]', then pip install --force-reinstall --no-deps onnxruntime-gpu"
 _PACKAGES = {
-    CUDA: f"{_GPU} replaces onnxruntime",
-    TENSORRT: f"{_GPU} replaces onnxruntime; TensorRT is an installation of its own",
+    CUDA: _GPU,
+    TENSORRT: f"{_GPU}; TensorRT is an installation of its own",
     "OpenVINOExecutionProvider": "pip install onnxruntime-openvino in place of onnxruntime",
     "DmlExecutionProvider": "pip install onnxruntime-directml in place of onnxruntime",
     "ROCMExecutionProvider": "pip install onnxruntime-rocm in place of onnxruntime",
