@@ -5,6 +5,7 @@
     pool_globally      Transpose -> ReduceMean             GlobalAveragePool -> Flatten
     flatten_directly   Transpose -> Reshape -> MatMul      Reshape -> MatMul, kernel rows permuted
     affine_in_one      Mul -> Add of constants             BatchNormalization
+    window_of_one      depthwise Conv, window of one       BatchNormalization
     bias_into_conv     Conv -> Add(constant)               Conv with a bias
     pad_in_pool        Relu -> Pad(zeros) -> MaxPool       Relu -> MaxPool with pads
     stay_in_layout     layout ops that undo each other     nothing
@@ -25,6 +26,7 @@ from foldbn.export.onnx_graph import NodeProto, OnnxGraph, attribute
 from foldbn.export.onnx_squeeze import squeeze_late
 
 _GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+_FUSED_INTO_CONV = ("Clip", "LeakyRelu")  # by onnxruntime's CPU, and into nothing else
 _LAYOUT = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 
@@ -38,7 +40,7 @@ def tidy(proto: Any, constants: Iterable[str]) -> None:
     names = tuple(constants)
     _sweep(OnnxGraph(proto, names), count_groups, pool_globally, flatten_directly, pad_in_pool)
     squeeze_late(proto, names)
-    _sweep(OnnxGraph(proto, names), bias_into_conv, affine_in_one, stay_in_layout)
+    _sweep(OnnxGraph(proto, names), bias_into_conv, affine_in_one, window_of_one, stay_in_layout)
 
 
 def _sweep(graph: OnnxGraph, *passes: Callable[[OnnxGraph, NodeProto], None]) -> None:
@@ -142,14 +144,40 @@ def affine_in_one(graph: OnnxGraph, node: NodeProto) -> None:
         return
     if graph.shapes.get(multiplied.input[0]) != shape or node.output[0] not in graph.singles:
         return
-    length = (shape[1],)
-    single = [np.zeros(length, np.float32), np.ones(length, np.float32)]
-    weights = [graph.reshaped(each, length) for each in (scale, shift)]
+    _normalize(graph, node, [multiplied.input[0], scale, shift], shape[1])
+
+
+def window_of_one(graph: OnnxGraph, node: NodeProto) -> None:
+    """Write a depthwise convolution that sees one place as a normalization.
+
+    A GPU has a kernel for that, and is slow at convolutions of one channel each; in the blocked
+    layout of its CPU onnxruntime makes the same convolution of both.
+    """
+    if node.op_type != "Conv" or len(node.input) != 3:
+        return
+    x, kernel = (graph.shapes.get(tensor, ()) for tensor in node.input[:2])
+    groups = attribute(node, "group", 1)
+    depthwise = groups > 1 and x[1:2] == kernel[:1] == (groups,)
+    moves = any(attribute(node, "pads", ())) or {*attribute(node, "strides", (1,))} != {1}
+    if not depthwise or set(kernel[1:]) != {1} or moves:
+        return
+    constant = all(graph.is_constant(tensor) for tensor in node.input[1:])
+    if not constant or node.output[0] not in graph.singles:
+        return
+    if graph.reader(node.output[0], *_FUSED_INTO_CONV) is None:
+        _normalize(graph, node, list(node.input), groups)
+
+
+def _normalize(graph: OnnxGraph, node: NodeProto, inputs: list[str], channels: int) -> None:
+    """Let a node be ``x * scale + shift``, its inputs, with a mean of 0 and a variance of 1."""
+    x, *parts = inputs
+    single = [np.zeros(channels, np.float32), np.ones(channels, np.float32)]
+    weights = [graph.reshaped(each, (channels,)) for each in parts]
     weights += [
         graph.constant(each, f"{node.output[0]}/{n}")
         for n, each in zip(("mean", "variance"), single, strict=True)
     ]
-    _become(graph, node, "BatchNormalization", multiplied.input[0], epsilon=0.0)
+    _become(graph, node, "BatchNormalization", x, epsilon=0.0)
     for port, weight in enumerate(weights, 1):
         graph.set_input(node, port, weight)
 

@@ -5,8 +5,9 @@ of one:
 
     y[h, w, c] = x[h, w, c] * scale[c] + shift[c]
 
-onnxruntime keeps it in its blocked layout and fuses the ReLU after it; written as Mul and
-Add it would reorder the layout twice. TFLite runs it as one op with its ReLU fused.
+TFLite runs it as one op with its ReLU fused. The ONNX export makes a BatchNormalization node of
+it, which onnxruntime's CPU runs as that convolution, in its blocked layout and with its ReLU
+fused; written as Mul and Add it would reorder the layout twice.
 
 A map over ``[C]``, or one that is the same everywhere, leaves an addition where its scale can go
 on without its shift. What is left of it otherwise is written as Mul and Add: with one number each
@@ -47,7 +48,7 @@ def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
     depthwise = _as_depthwise(affine, node.sample)
     if depthwise is not None and not (uniform and depthwise.kernel.shape[-2] < _FEW):
         graph.replace(node.name, depthwise)
-        return _lowered(decision, "one depthwise convolution with a window of one")
+        return _lowered(decision, "one depthwise convolution or normalization")
     if _send_scale_on(graph, node, affine):
         return _lowered(decision, _ADDITION)
     return decision

@@ -75,6 +75,44 @@ def test_affine_of_other_types_stays(kind):
     assert tidied(text, maps) == ["Mul", "Add", "Abs"]
 
 
+WINDOW = """(float[N, 4, 6, 6] x) => (float[N, 4, 6, 6] y) {
+    c = Conv<group = 4>(x, k, b)  y = Relu(c) }"""
+OF_ONE = {"k": (4, 1, 1, 1), "b": (4,)}
+
+
+@pytest.mark.parametrize("spatial", [(6,), (6, 6), (6, 6, 6)])
+def test_window_of_one(spatial):
+    """A depthwise convolution that sees one place is a normalization."""
+    text = WINDOW.replace("[N, 4, 6, 6]", str(["N", 4, *spatial]).replace("'", ""))
+    weights = {"k": (4, 1, *[1] * len(spatial)), "b": (4,)}
+    assert tidied(text, weights) == ["BatchNormalization", "Relu"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kernel"),
+    [
+        ("Relu(c)", "LeakyRelu(c)", (4, 1, 1, 1)),
+        ("group = 4", "group = 4, strides = [1, 1], pads = [1, 1, 1, 1]", (4, 1, 1, 1)),
+        ("group = 4", "group = 4, pads = [1, 1, 1, 1]", (4, 1, 3, 3)),
+        ("group = 4", "group = 2", (4, 2, 1, 1)),
+        ("group = 4", "group = 1", (4, 4, 1, 1)),
+    ],
+)
+def test_other_convolutions_stay(old, new, kernel):
+    """What sees more than its own place and channel, or takes in its activation, is left."""
+    text = WINDOW.replace(old, new)
+    if "1, 1, 1, 1" in new and kernel[2:] == (1, 1):
+        text = text.replace("[N, 4, 6, 6] y", "[N, 4, 8, 8] y")
+    assert tidied(text, {"k": kernel, "b": (4,)})[0] == "Conv"
+
+
+def test_steps_of_a_window_of_one_stay():
+    """With strides a window of one leaves places out."""
+    text = WINDOW.replace("group = 4", "group = 4, strides = [2, 2]")
+    text = text.replace("[N, 4, 6, 6] y", "[N, 4, 3, 3] y")
+    assert tidied(text, OF_ONE) == ["Conv", "Relu"]
+
+
 POOL = """(float[N, 3, 6, 6] x) => (float[N, 3, 3, 3] y) {
     r = Relu(x)  p = Pad(r, pads)  y = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(p) }"""
 PADS = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
