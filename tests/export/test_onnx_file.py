@@ -30,8 +30,10 @@ RELU = {"activation": "relu"}
                 layer("Dense", 3, use_bias=False),
             ],
             (16, 2),
-            "Unsqueeze Transpose Conv Relu BatchNormalization Conv Relu GlobalAveragePool Flatten"
-            " MatMul",
+            (
+                "Unsqueeze Transpose Conv Relu BatchNormalization Conv Relu GlobalAveragePool Flatten "
+                "MatMul"
+            ),
         ),
         (
             [
