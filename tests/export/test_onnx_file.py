@@ -31,8 +31,8 @@ RELU = {"activation": "relu"}
             ],
             (16, 2),
             (
-                "Unsqueeze Transpose Conv Relu BatchNormalization Conv Relu GlobalAveragePool Flatten "
-                "MatMul"
+                "Unsqueeze Transpose Conv Relu BatchNormalization Conv Relu GlobalAveragePool "
+                "Flatten MatMul"
             ),
         ),
         (
