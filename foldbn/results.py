@@ -102,10 +102,12 @@ class ArtifactVerification:
         argmax_agreement: fraction of samples whose largest output has the same index.
         ulp_p99: 99th percentile of the difference in units in the last place of float32.
         reference: the precision of the reference.
-        error: root mean square error of the artefact, worst output.
+        error: how far the artefact is off, root mean square of the worst output; where another
+            way to look at it fails, of one channel, or its largest difference.
         original_error: the same for the original model in its own precision; None where it
             overflows.
         tolerance: the largest `error` that passes.
+        channel: of the last axis, that `error` and `tolerance` are of; None for a whole output.
         samples: how many samples were compared.
         worst_output: name of the output that is furthest off.
         worst_index: index of the worst element in it.
@@ -123,6 +125,7 @@ class ArtifactVerification:
     error: float | None
     original_error: float | None
     tolerance: float | None
+    channel: int | None
     samples: int
     worst_output: str
     worst_index: tuple[int, ...]
@@ -143,6 +146,7 @@ class ArtifactVerification:
             error=None,
             original_error=None,
             tolerance=None,
+            channel=None,
             samples=0,
             worst_output="",
             worst_index=(),

@@ -144,8 +144,9 @@ def require_equal(
         )
     else:
         hint = "nothing was written: this is a bug in foldbn or in the exporter, please report it"
+    part = "" if verdict.channel is None else f"channel {verdict.channel} of "
     raise VerificationFailed(
-        f"{name}: outputs differ: {verdict.worst_output!r} by {told(verdict.error)},"
+        f"{name}: outputs differ: {part}{verdict.worst_output!r} by {told(verdict.error)},"
         f" rounding allows {told(verdict.tolerance)}",
         hint,
     )

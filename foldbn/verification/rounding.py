@@ -44,34 +44,29 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """One output: how far off are the file, the yardstick, the original, and jittered inputs."""
+class _Verdict:
+    """An output held against the reference: all of it, its worst number or its worst channel.
+
+    Attributes:
+        name: of the output.
+        error: how far off the file is.
+        allowed: how far it may be.
+        own: how far off the original is.
+        place: index of the worst number.
+        channel: that it is about, or None for all of them.
+    """
 
     name: str
-    gap: Distance
-    original: Distance
-    own: Distance
-    jitter: Distance
-    units: float
-    by_channel: float
-
-    @property
-    def allowed_rms(self) -> float:
-        """The root mean square that rounding allows."""
-        own = max(self.original.rms, self.jitter.rms)
-        return FACTOR * own + self.units * self.gap.scale_rms + _TINY
-
-    @property
-    def allowed_max(self) -> float:
-        """The largest difference that rounding allows."""
-        own = max(self.original.max_abs, self.jitter.max_abs)
-        return FACTOR * (own + self.units * self.gap.scale_max) + _TINY
+    error: float
+    allowed: float
+    own: float
+    place: tuple[int, ...]
+    channel: int | None = None
 
     @property
     def excess(self) -> float:
         """How much of its allowance it uses; more than 1 fails."""
-        rms, largest = self.gap.rms / self.allowed_rms, self.gap.max_abs / self.allowed_max
-        return max(rms, largest, self.by_channel)
+        return self.error / self.allowed if math.isfinite(self.error) else math.inf
 
 
 def verify_artifact(
@@ -111,7 +106,9 @@ def worst_of(verdicts: Sequence[ArtifactVerification]) -> ArtifactVerification:
 
 def _rank(verdict: ArtifactVerification) -> tuple[bool, float]:
     """Return what sorts verdicts, the worst first; one without a figure is no number at all."""
-    return verdict.passed, -(math.inf if verdict.error is None else verdict.error)
+    if verdict.error is None or verdict.tolerance is None:
+        return verdict.passed, -math.inf
+    return verdict.passed, -verdict.error / verdict.tolerance
 
 
 def _run(artifact: Artifact, reference: Reference, name: str) -> Outputs:
@@ -177,8 +174,28 @@ def _match(wanted: list[str], there: list[str], what: str, file: str) -> dict[st
     return {name: name for name in wanted if name in there} | dict(zip(left, others, strict=True))
 
 
-def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: float) -> float:
-    """Return how much of its allowance the worst channel of the last axis uses.
+def _as_a_whole(
+    reference: Reference, name: str, gap: Distance, units: float
+) -> tuple[_Verdict, _Verdict]:
+    """Judge the root mean square of an output's differences, and the largest of them."""
+    exact = reference.exact[name]
+    yardstick = distance(exact, reference.single[name])
+    jitter = distance(exact, exact + reference.jitter[name])
+    own = distance(exact, reference.own[name])
+    rms = max(yardstick.rms, jitter.rms)
+    largest = max(yardstick.max_abs, jitter.max_abs)
+    bounded = name in reference.bounded
+    scale_rms, scale_max = (1.0, 1.0) if bounded else (gap.scale_rms, gap.scale_max)
+    allowed = FACTOR * rms + units * scale_rms + _TINY
+    allowed_max = FACTOR * (largest + units * scale_max) + _TINY
+    return (
+        _Verdict(name, gap.rms, allowed, own.rms, gap.worst_index),
+        _Verdict(name, gap.max_abs, allowed_max, own.max_abs, gap.worst_index),
+    )
+
+
+def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: float) -> _Verdict:
+    """Judge the channel of the last axis that uses most of its allowance.
 
     Each channel has its own scale, so that a great one does not hide a small one. A channel
     has few numbers, so it may be four times as far off as a whole output. A probability p is
@@ -186,48 +203,57 @@ def _worst_channel(reference: Reference, name: str, found: NDArray[Any], units: 
     """
     truth = reference.exact[name].astype(np.float64)
 
-    def rms(array: NDArray[Any]) -> NDArray[Any]:
-        wide = array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
-        return np.asarray(np.sqrt(np.square(wide).mean(axis=0)))
+    def by_channel(array: NDArray[Any]) -> NDArray[Any]:
+        return array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
 
+    def rms(array: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.sqrt(np.square(by_channel(array)).mean(axis=0)))
+
+    original = rms(truth - reference.own[name])
     own = np.maximum(rms(truth - reference.single[name]), rms(reference.jitter[name]))
     weight = np.ones(())
     if name in reference.probabilities:
         weight = np.maximum(1, -np.log(np.maximum(truth, _TINY)))
     scale = np.ones(()) if name in reference.bounded else rms(weight * truth)
     allowed = 4 * FACTOR * (own + units * scale) + _TINY
-    return float((rms(truth - found) / allowed).max())
+    error = rms(truth - found)
+    channel = int((error / allowed).argmax())
+    off = by_channel(np.abs(truth - found))
+    flat = int(off[:, channel].argmax()) * off.shape[1] + channel
+    place = tuple(int(index) for index in np.unravel_index(flat, truth.shape))
+    off_by, may_be, own_by = (float(each[channel]) for each in (error, allowed, original))
+    return _Verdict(name, off_by, may_be, own_by, place, channel)
 
 
 def _judge(reference: Reference, found: Outputs) -> ArtifactVerification:
     units = reference.unit * math.sqrt(reference.depth)
-    judged = []
-    for name, exact in reference.exact.items():
-        gap = distance(exact, found[name])
-        if name in reference.bounded:
-            gap = replace(gap, scale_rms=1.0, scale_max=1.0)
-        original = distance(exact, reference.single[name])
-        own = distance(exact, reference.own[name])
-        jitter = distance(exact, exact + reference.jitter[name])
-        finite = math.isfinite(gap.max_abs)
-        by_channel = _worst_channel(reference, name, found[name], units) if finite else math.inf
-        judged.append(_Judged(name, gap, original, own, jitter, units, by_channel))
-    worst = max(judged, key=lambda one: one.excess)
-    finite = all(math.isfinite(one.gap.max_abs) for one in judged)
+    gaps = {name: distance(exact, found[name]) for name, exact in reference.exact.items()}
+    finite = all(math.isfinite(gap.max_abs) for gap in gaps.values())
+    squares, others = [], []
+    for name, gap in gaps.items():
+        square, largest = _as_a_whole(reference, name, gap, units)
+        squares.append(square)
+        others.append(largest)
+        if math.isfinite(gap.max_abs):
+            others.append(_worst_channel(reference, name, found[name], units))
+    failed = [verdict for verdict in (*squares, *others) if verdict.excess > 1]
+    # Of what is well the root mean square of a whole output is told: it can be compared.
+    worst = max(failed or squares, key=lambda verdict: verdict.excess)
     return ArtifactVerification(
-        passed=finite and worst.excess <= 1,
-        max_abs=max(one.gap.max_abs for one in judged) if finite else None,
-        max_rel=max(one.gap.max_rel for one in judged) if finite else None,
-        mean_abs=max(one.gap.mean_abs for one in judged) if finite else None,
+        passed=finite and not failed,
+        max_abs=max(gap.max_abs for gap in gaps.values()) if finite else None,
+        max_rel=max(gap.max_rel for gap in gaps.values()) if finite else None,
+        mean_abs=max(gap.mean_abs for gap in gaps.values()) if finite else None,
         snr_db=snr_db(reference.exact, found) if finite else None,
         cosine=cosine(reference.exact, found) if finite else None,
         argmax_agreement=argmax_agreement(reference.exact, found),
         ulp_p99=ulp_p99(reference.exact, found) if finite else None,
         reference="float64",
-        error=worst.gap.rms if finite else None,
-        original_error=worst.own.rms if math.isfinite(worst.own.rms) else None,
-        tolerance=worst.allowed_rms,
+        error=worst.error if finite else None,
+        original_error=worst.own if math.isfinite(worst.own) else None,
+        tolerance=worst.allowed,
+        channel=worst.channel,
         samples=len(next(iter(reference.samples.values()))),
         worst_output=worst.name,
-        worst_index=worst.gap.worst_index,
+        worst_index=worst.place,
     )

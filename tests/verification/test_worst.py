@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from foldbn.results import ArtifactVerification
 from foldbn.verification.rounding import worst_of
 
@@ -20,7 +22,8 @@ def verdict(error: float | None, *, passed: bool = True) -> ArtifactVerification
         reference="float64",
         error=error,
         original_error=0.0,
-        tolerance=None,
+        tolerance=1.0,
+        channel=None,
         samples=2,
         worst_output="y",
         worst_index=(0,),
@@ -42,3 +45,9 @@ def test_outputs_that_are_not_finite_are_the_worst():
     failed = [verdict(1.0, passed=False), verdict(None, passed=False), verdict(0.0)]
     assert worst_of(failed).error is None
     assert worst_of(failed).samples == 6
+
+
+def test_what_is_near_its_own_allowance_is_the_worst():
+    """A small difference where little is allowed tells more than a great one elsewhere."""
+    close, far = verdict(1e-6), verdict(1e-3)
+    assert worst_of([replace(close, tolerance=2e-6), replace(far, tolerance=1.0)]).error == 1e-6
