@@ -132,6 +132,8 @@ def _affine(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.A
         shift.flat[0] = 40
     if "negative" in words or "dead" in words:
         scale.flat[0] = -1.5 if "negative" in words else 0
+    if "none" in words or "tiny" in words:
+        scale, shift = np.full(form, 0.0 if "none" in words else 1e-40), np.zeros(form)
     if "same" in words:
         scale, shift = np.full(form, 1.5), np.full(form, 0.0 if "scale" in words else -0.5)
     return ops.AffineOp(Affine(scale, shift))

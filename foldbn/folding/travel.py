@@ -17,6 +17,7 @@ from foldbn.graph import Edge, Graph, Node
 from foldbn.rules import Absorbs, Blocks, Passes, backward, forward
 
 _STEEPEST = 16.0
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -218,10 +219,13 @@ def _undoable(affine: Affine) -> bool:
     What is scaled down and up again keeps its relative rounding, but a shift that is great
     against the numbers it is added to takes their last digits away, and channels of very
     different scale meet in one sum: scales may differ 16-fold, shifts be 16 times as great.
+    A scale of zero, as a residual branch may begin with, cannot be undone, and one near it not
+    in float32.
     """
     size = np.abs(affine.scale)
-    steep = size.max() > _STEEPEST * size.min()
-    return not steep and float(np.abs(affine.shift).max()) <= _STEEPEST * float(size.min())
+    least, most = float(size.min()), float(size.max())
+    flat = least >= _TINY and most <= _STEEPEST * least
+    return flat and float(np.abs(affine.shift).max()) <= _STEEPEST * least
 
 
 def _leaves(graph: Graph, node: Node) -> bool:

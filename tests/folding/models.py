@@ -286,6 +286,16 @@ FOLDS = {
         "Dense -> BN -> Sigmoid; Dense",
         "bn kept",
     ),
+    "a fork whose one branch is all zeros": (
+        "x[4] -> Dense -> a; a -> BN(none) -> Sigmoid -> b!; a -> Dense -> c!",
+        "Dense -> BN -> Sigmoid; Dense",
+        "bn lowered",
+    ),
+    "a fork whose one branch is nothing to float32": (
+        "x[4] -> Dense -> a; a -> BN(tiny) -> Sigmoid -> b!; a -> Dense -> c!",
+        "Dense -> BN -> Sigmoid; Dense",
+        "bn lowered",
+    ),
     "a fork that would lose digits to a steep scale": (
         "x[4] -> Dense -> a; a -> BN(steep) -> Sigmoid -> b!; a -> Dense -> c!",
         "Dense -> BN -> Sigmoid; Dense",
