@@ -1,8 +1,9 @@
 """The second half of the proof: each file, in its own runtime, rounds as well as the original.
 
 Distances are from the float64 reference. The original float32 model itself is some way off
-it, and so is the float64 model when its inputs are two float32 units off, which tells how
-much the model amplifies any rounding. A file may be `FACTOR` times as far as the greater of
+it, and so is the float64 model when its inputs are two float32 units off, and its long sums by
+what float32 may make of them (`long_sums`), which tells how much the model amplifies any rounding.
+A file may be `FACTOR` times as far as the greater of
 the two, plus a few units of float32 rounding that grow with the square root of the depth
 (errors of layers add up like a random walk). A fixed tolerance would be the wrong verdict:
 where a mean is a million deviations, the original is the worse model of the two.
