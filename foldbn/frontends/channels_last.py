@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbn.errors import ConversionFailed, Unsupported
+from foldbn.errors import ConversionFailed
 from foldbn.frontends.frozen import (
     GraphDef,
     NodeDef,
@@ -71,33 +71,6 @@ def has_grids(graph_def: GraphDef) -> bool:
                 "give the model's input its lengths, or build it with data_format='channels_last'",
             )
     return bool(grids)
-
-
-def refuse_biases_of_columns(graph_def: GraphDef) -> None:
-    """Refuse a bias along the last axis of what a convolution gives with its channels first.
-
-    Keras 3 writes one where that axis is as long as the channels. TensorFlow adds it there when
-    it runs op by op or compiled, and along the channels when it optimizes the graph, as `predict`
-    and servers do: nobody knows which of both the model is.
-
-    Raises:
-        Unsupported: there is such a bias.
-    """
-    nodes = {node.name: node for node in graph_def.node}
-    for node in graph_def.node:
-        if node.op != "BiasAdd" or _format_of(node) == b"NCHW":
-            continue
-        source = nodes[node_of(node.input[0])]
-        while source.op == "Identity":
-            source = nodes[node_of(source.input[0])]
-        if _rank_of(source):
-            raise Unsupported(
-                f"{node.name!r} adds the bias of a channels_first convolution along the columns,"
-                " which are as many as its channels: TensorFlow computes this in one way op by op,"
-                " in another in predict",
-                "a fault of Keras 3: build the model with data_format='channels_last', and give it"
-                " the same weights",
-            )
 
 
 def _wanted(graph_def: GraphDef) -> dict[str, int]:

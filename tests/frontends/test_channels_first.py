@@ -90,23 +90,6 @@ def test_sequences_go_to_every_format(tmp_path, dilation):
     assert set(outcomes(prove(stack((2, 9), *parts), tmp_path)).values()) == {"folded"}
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-def test_as_many_channels_as_columns(grouped):
-    """What Keras writes then is two things to TensorFlow, and is refused."""
-    import keras
-
-    conv = keras.layers.Conv2D(4, 3, groups=2 if grouped else 1, data_format="channels_first")
-    model = keras.Sequential([keras.Input((2, 7, 6)), conv])
-    model.layers[0].bias.assign([1, 2, 3, 4])
-    x = np.zeros((1, 2, 7, 6), np.float32)
-    if not grouped:  # if this fails, Keras or TensorFlow is mended, and nothing need be refused
-        assert np.ptp(model(x)[0, :, 0, 0]) == 0
-        assert np.ptp(model.predict(x, verbose=0)[0, :, 0, 0]) == 3
-    with pytest.raises(Unsupported, match="as many as its channels") as refused:
-        journeys.of_keras(model)
-    assert "channels_last" in refused.value.hint
-
-
 @pytest.mark.parametrize("export", [to_onnx, to_tflite])
 def test_dilated_convolution_of_open_lengths(export):
     """What no exporter takes is told, with a way out."""
