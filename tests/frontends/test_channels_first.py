@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
+import foldbn
 from foldbn.errors import ConversionFailed, Unsupported
 from foldbn.export import to_onnx, to_tflite
+from foldbn.frontends import safety
 from foldbn.frontends.frozen import FrozenModel, Port
 from tests import journeys
 from tests.frontends.models import Model, chain, layer, make, norm
@@ -101,17 +105,28 @@ def test_dilated_convolution_of_open_lengths(export):
     assert "channels_last" in refused.value.hint
 
 
-def test_goes_back_to_a_saved_model(tmp_path):
-    """What is written for TensorFlow's servers needs no GPU."""
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv3D in groups"])
+def test_goes_back_to_a_saved_model(tmp_path, kind):
+    """What is written for TensorFlow's servers needs no GPU and no XLA, and is what is counted."""
     import keras
 
-    import foldbn
-
-    conv = keras.layers.Conv2D(4, 3, data_format="channels_first", name="conv")
-    model = stack((3, 8, 8), conv, keras.layers.BatchNormalization(axis=1))
+    first = {"data_format": "channels_first", "name": "conv"}
+    conv, shape = {
+        "Conv2D": (keras.layers.Conv2D(4, 3, **first), (3, 8, 8)),
+        "Conv3D in groups": (keras.layers.Conv3D(6, 2, groups=2, **first), (4, 5, 5, 5)),
+    }[kind]
+    model = stack(shape, conv, keras.layers.BatchNormalization(axis=1, name="bn"))
     model.save(tmp_path / "model.keras")
     result = foldbn.convert(tmp_path / "model.keras", to=["savedmodel"], bench=False)
-    assert [artifact.verification.passed for artifact in result.artifacts] == [True]
+    (artifact,) = result.artifacts
+    assert artifact.verification.passed
+    assert outcomes(result) == {"bn": "folded"}
+    proto = safety.read_checked(tmp_path / "model.savedmodel")
+    functions = proto.meta_graphs[0].graph_def.library.function
+    written = Counter(node.op for function in functions for node in function.node_def)
+    counted = {op: written[op] for op in ("Conv2D", "Conv3D", "Transpose", "Split") if written[op]}
+    assert {op: artifact.ops[op] for op in counted} == counted
+    assert counted.get("Conv3D") == (2 if "groups" in kind else None)
 
 
 def _pooled(tf, y, order, turn):
