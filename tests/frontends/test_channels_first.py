@@ -12,6 +12,8 @@ from foldbn.errors import ConversionFailed, Unsupported
 from foldbn.export import to_onnx, to_tflite
 from foldbn.frontends import safety
 from foldbn.frontends.frozen import FrozenModel, Port
+from foldbn.verification.reference import Evaluator
+from foldbn.verification.runtimes import load_artifact
 from tests import journeys
 from tests.frontends.models import Model, chain, layer, make, norm
 from tests.hard_cases.proving import outcomes, prove, stack
@@ -127,6 +129,32 @@ def test_goes_back_to_a_saved_model(tmp_path, kind):
     counted = {op: written[op] for op in ("Conv2D", "Conv3D", "Transpose", "Split") if written[op]}
     assert {op: artifact.ops[op] for op in counted} == counted
     assert counted.get("Conv3D") == (2 if "groups" in kind else None)
+
+
+TRANSPOSED = {
+    "sequence": ("Conv1DTranspose", 1, (9,)),
+    "sequence with strides": ("Conv1DTranspose", 2, (9,)),
+    "open sequence": ("Conv1DTranspose", 2, (None,)),
+    "image": ("Conv2DTranspose", 2, (5, 6)),
+    "open image": ("Conv2DTranspose", 2, (5, None)),
+    "open volume": ("Conv3DTranspose", 2, (None, None, None)),
+}
+
+
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_transposed_convolution_of_a_padding_that_cuts(case):
+    """The ONNX file gives as much as TensorFlow, though it is told the lengths as it runs."""
+    import keras
+
+    kind, strides, lengths = TRANSPOSED[case]
+    options = {"strides": strides, "padding": "same", "data_format": "channels_first"}
+    conv = getattr(keras.layers, kind)(3, 3, **options)
+    model = journeys.of_keras(stack((4, *lengths), conv)).model
+    x = np.random.default_rng(0).normal(size=(2, 4, *(n or 4 for n in lengths))).astype(np.float32)
+    (found,) = load_artifact(to_onnx(model), "", "").run({model.inputs[0].name: x}).values()
+    (wanted,) = Evaluator(model)({model.inputs[0].name: x}).values()
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def _pooled(tf, y, order, turn):
