@@ -12,6 +12,7 @@ from foldbn.export.tflite_channels import with_channels_last
 from foldbn.export.tflite_lists import settle_lists
 from foldbn.export.tflite_pools import with_pools_of_planes
 from foldbn.export.tflite_reshapes import with_known_lengths
+from foldbn.export.tflite_volumes import with_ops_of_images
 from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 from foldbn.frontends.written_out import with_single_groups
@@ -30,7 +31,7 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
         ConversionFailed: the converter refuses.
     """
     plain = with_single_groups(with_channels_last(model.with_batch_size(batch_size)))
-    sized = with_pools_of_planes(plain)
+    sized = with_ops_of_images(with_pools_of_planes(plain))
     if batch_size is not None:
         sized = settle_lists(sized, batch_size)
     sized = with_known_lengths(sized)
