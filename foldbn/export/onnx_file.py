@@ -15,7 +15,12 @@ from foldbn.export.onnx_biases import with_plain_biases
 from foldbn.export.onnx_graph import captured
 from foldbn.export.onnx_passes import tidy
 from foldbn.export.stand_ins import with_placeholders
-from foldbn.frontends.channels_last import channels_last, has_grids
+from foldbn.frontends.channels_last import (
+    channels_last,
+    has_computed_sizes,
+    has_grids,
+    refuse_open_grids,
+)
 from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
 from foldbn.version import __version__
 
@@ -41,12 +46,14 @@ def to_onnx(
         origin: what the file says of where it comes from, in its ``metadata_props``.
 
     Raises:
-        ConversionFailed: tf2onnx or the ONNX checker refuses.
+        ConversionFailed: tf2onnx or the ONNX checker refuses, or a dilated convolution has
+            images of open lengths.
     """
     import onnx
     from tf2onnx import convert
 
-    if has_grids(model.graph_def):
+    refuse_open_grids(model.graph_def)
+    if has_grids(model.graph_def) or has_computed_sizes(model.graph_def):
         model = replace(model, graph_def=channels_last(model.graph_def))
     plain = with_plain_biases(model.with_batch_size(batch_size))
     light = with_placeholders(_without_erfc(plain))

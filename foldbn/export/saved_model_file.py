@@ -10,6 +10,7 @@ import hashlib
 import keyword
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:
             f"TensorFlow cannot write the model as a SavedModel: {said(error)}",
             "foldbn convert --to onnx or --to tflite leaves it out",
         ) from error
+
+
+def as_served(model: FrozenModel) -> FrozenModel:
+    """Return `model` in ops that TensorFlow has a kernel for without a GPU and without XLA."""
+    return with_single_groups(replace(model, graph_def=channels_last(model.graph_def)))
 
 
 class _Variables:
@@ -146,11 +152,10 @@ def _concrete_function(model: FrozenModel, names: list[str], variables: _Variabl
 
 def _without_weights(model: FrozenModel) -> tuple[GraphDef, dict[str, NDArray[Any]]]:
     """Return the graph without its inputs and great weights, and these by their nodes' names."""
-    light = with_placeholders(with_single_groups(model))
+    light = with_placeholders(as_served(model))
     given = {port.node for port in model.inputs} | set(light.weights)
     graph_def = empty_like(light.model.graph_def)
-    nodes = channels_last(light.model.graph_def).node  # to be served without a GPU, too
-    graph_def.node.extend(node for node in nodes if node.name not in given)
+    graph_def.node.extend(node for node in light.model.graph_def.node if node.name not in given)
     return graph_def, light.weights
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from foldbn.export.saved_model_file import as_served
 from foldbn.frontends.frozen import FrozenModel
-from foldbn.frontends.written_out import with_single_groups
 
 _FLOAT32 = 1  # DT_FLOAT
 _NO_COMPUTATION = ("Const", "Placeholder", "Identity")
@@ -59,7 +59,7 @@ def graph_statistics(model: FrozenModel, folder: Path | None = None) -> GraphSta
         model: its constants are weights or settings, and not counted as nodes.
         folder: the SavedModel that holds it; its files are `bytes`, which are 0 without it.
     """
-    nodes = with_single_groups(model).graph_def.node
+    nodes = as_served(model).graph_def.node
     ops = Counter(node.op for node in nodes if node.op not in _NO_COMPUTATION)
     params = 0
     for node in nodes:

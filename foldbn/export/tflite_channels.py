@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from foldbn.frontends.channels_last import channels_last, has_grids
+from foldbn.frontends.channels_last import channels_last, refuse_open_grids
 from foldbn.frontends.frozen import FrozenModel, NodeDef, add_constant, empty_like, tensor_name
 from foldbn.frontends.precision import GraphRunner
 
@@ -21,7 +21,7 @@ def with_channels_last(model: FrozenModel) -> FrozenModel:
     Raises:
         ConversionFailed: a dilated convolution has images of open lengths.
     """
-    has_grids(model.graph_def)
+    refuse_open_grids(model.graph_def)
     graph_def = channels_last(model.graph_def)
     biases = [
         node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import replace
 from typing import Any
@@ -12,9 +13,12 @@ from foldbn.export.tflite_channels import with_channels_last
 from foldbn.export.tflite_lists import settle_lists
 from foldbn.export.tflite_pools import with_pools_of_planes
 from foldbn.export.tflite_reshapes import with_known_lengths
+from foldbn.export.tflite_volumes import with_ops_of_images
 from foldbn.export.tflite_weights import fill
 from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 from foldbn.frontends.written_out import with_single_groups
+
+_WRONG = re.compile(r"\berror: (.+)")  # of MLIR: place, kind, message; then the line at that place
 
 
 def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = False) -> bytes:
@@ -30,7 +34,7 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
         ConversionFailed: the converter refuses.
     """
     plain = with_single_groups(with_channels_last(model.with_batch_size(batch_size)))
-    sized = with_pools_of_planes(plain)
+    sized = with_ops_of_images(with_pools_of_planes(plain))
     if batch_size is not None:
         sized = settle_lists(sized, batch_size)
     sized = with_known_lengths(sized)
@@ -42,9 +46,14 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
         return fill(content, light) or _convert(replace(sized, graph_def=sized.whole(), values={}))
     except Exception as error:  # the converter raises whatever it stumbles over
         raise ConversionFailed(
-            f"TensorFlow's converter cannot export the model to TFLite: {said(error)}",
+            f"TensorFlow's converter cannot export the model to TFLite: {_gist(error)}",
             "foldbn convert --to onnx leaves TFLite out",
         ) from error
+
+
+def _gist(error: Exception) -> str:
+    """Return what is wrong, without the lines of Python by which the converter was called."""
+    return next((found[1].strip()[:300] for found in _WRONG.finditer(str(error))), said(error))
 
 
 def _convert(model: FrozenModel) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbn.errors import ConversionFailed, Unsupported
+from foldbn.errors import ConversionFailed
 from foldbn.frontends.frozen import (
     GraphDef,
     NodeDef,
@@ -56,48 +56,46 @@ def has_grids(graph_def: GraphDef) -> bool:
     """Whether a graph has dilated convolutions on grids of pixels whose channels come first.
 
     tf2onnx reads them wrongly, and TFLite not at all.
+    """
+    return bool(_grids(graph_def))
+
+
+def refuse_open_grids(graph_def: GraphDef) -> None:
+    """Refuse such a convolution of images whose lengths are open.
 
     Raises:
         ConversionFailed: how they are padded is known only when they run.
     """
     nodes = {node.name: node for node in graph_def.node}
-    wanted = _wanted(graph_def)
-    grids = [node for node in graph_def.node if node.op == _GRIDS[0] and node.name in wanted]
-    for grid in grids:
+    for grid in _grids(graph_def):
         if nodes[node_of(grid.input[2])].op != "Const":
             raise ConversionFailed(
                 f"{grid.name!r} pads images of open lengths, channels_first, for a dilated"
                 " convolution, which no exporter takes",
                 "give the model's input its lengths, or build it with data_format='channels_last'",
             )
-    return bool(grids)
 
 
-def refuse_biases_of_columns(graph_def: GraphDef) -> None:
-    """Refuse a bias along the last axis of what a convolution gives with its channels first.
+def has_computed_sizes(graph_def: GraphDef) -> bool:
+    """Whether a graph has a transposed convolution, channels first, that is told sizes as it runs.
 
-    Keras 3 writes one where that axis is as long as the channels. TensorFlow adds it there when
-    it runs op by op or compiled, and along the channels when it optimizes the graph, as `predict`
-    and servers do: nobody knows which of both the model is.
-
-    Raises:
-        Unsupported: there is such a bias.
+    Those of sequences are, and those of open lengths. tf2onnx cuts what they give to the first
+    two numbers after the batch, which are the lengths of an image only where these come first.
     """
     nodes = {node.name: node for node in graph_def.node}
     for node in graph_def.node:
-        if node.op != "BiasAdd" or _format_of(node) == b"NCHW":
-            continue
-        source = nodes[node_of(node.input[0])]
-        while source.op == "Identity":
-            source = nodes[node_of(source.input[0])]
-        if _rank_of(source):
-            raise Unsupported(
-                f"{node.name!r} adds the bias of a channels_first convolution along the columns,"
-                " which are as many as its channels: TensorFlow computes this in one way op by op,"
-                " in another in predict",
-                "a fault of Keras 3: build the model with data_format='channels_last', and give it"
-                " the same weights",
-            )
+        if node.op in _BACKPROP and _rank_of(node):
+            sizes = nodes[node_of(node.input[0])]
+            parts = [nodes[node_of(each)] for each in sizes.input[2:]]
+            known = sizes.op == "Pack" and all(part.op == "Const" for part in parts)
+            if not known and sizes.op != "Const":
+                return True
+    return False
+
+
+def _grids(graph_def: GraphDef) -> list[NodeDef]:
+    wanted = _wanted(graph_def)
+    return [node for node in graph_def.node if node.op == _GRIDS[0] and node.name in wanted]
 
 
 def _wanted(graph_def: GraphDef) -> dict[str, int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from foldbn.errors import Unsupported
 from foldbn.frontends.budget import check_graph
 from foldbn.frontends.chance import check_certainty
+from foldbn.frontends.column_biases import refuse_biases_of_columns
 from foldbn.frontends.conditionals import settle_conditionals
 from foldbn.frontends.dropouts import settle_dropouts
 from foldbn.frontends.frozen import (
@@ -21,7 +22,7 @@ from foldbn.frontends.frozen import (
     node_of,
     prune,
 )
-from foldbn.frontends.inlining import inline
+from foldbn.frontends.inlining import forget_compiled, inline
 from foldbn.frontends.loop_check import check_loops
 from foldbn.frontends.old_loops import has_old_loops, with_whiles
 from foldbn.frontends.pivots import tie_constants
@@ -181,6 +182,8 @@ def _finish(
 
     keep = _output_nodes(outputs)
     graph_def = prune(with_whiles(graph_def, keep), keep)
+    refuse_biases_of_columns(graph_def)
+    forget_compiled(graph_def)
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")

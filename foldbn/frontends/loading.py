@@ -9,7 +9,6 @@ from pathlib import Path
 
 from foldbn.errors import FoldbnError, Unreadable, UsageError, said
 from foldbn.frontends import graph_file, keras_files, safety, saved_model, sniff
-from foldbn.frontends.channels_last import refuse_biases_of_columns
 from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.gradients import drop_gradients
@@ -126,7 +125,6 @@ def simplify(source: Source, original: FrozenModel) -> LoadedModel:
         Unsupported: it is not certain what the model computes.
     """
     check_weights(original)
-    refuse_biases_of_columns(original.graph_def)
     single, precision = in_float32(original), precision_of(original)
     source = replace(source, precision=precision.name)
     plain = drop_gradients(fold_constants(single))

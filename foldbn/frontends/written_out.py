@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,7 @@ def write_out_resize(graph_def: GraphDef, node: NodeDef) -> None:
             x = first + (tf.gather(x, tf.cast(above, tf.int32), axis=axis) - first) * part
         return x
 
-    _insert(graph_def, node, resize, ("float64", "int32"))
+    insert(graph_def, node, resize, ("float64", "int32"))
 
 
 def write_out_pool(graph_def: GraphDef, node: NodeDef, kind: str = "float64") -> None:
@@ -56,7 +57,7 @@ def write_out_pool(graph_def: GraphDef, node: NodeDef, kind: str = "float64") ->
         columns = getattr(tf.nn, what)(columns, (window[1], 1), (strides[1], 1), padding)
         return tf.reshape(columns, [shape[0], tf.shape(columns)[1], flat[1], flat[2], flat[3]])
 
-    _insert(graph_def, node, pool, (kind,), rank=5)
+    insert(graph_def, node, pool, (kind,), shape=[None] * 5)
 
 
 def write_out_response(graph_def: GraphDef, node: NodeDef) -> None:
@@ -75,7 +76,7 @@ def write_out_response(graph_def: GraphDef, node: NodeDef) -> None:
         sums = tf.matmul(tf.reshape(x * x, [-1, channels]), near)
         return x / (bias + alpha * tf.reshape(sums, tf.shape(x))) ** beta
 
-    _insert(graph_def, node, normalize, ("float64",), rank=4)
+    insert(graph_def, node, normalize, ("float64",), shape=[None] * 4)
 
 
 def groups_in(graph: Any) -> dict[str, int]:
@@ -139,11 +140,15 @@ def _write_out_groups(graph_def: GraphDef, node: NodeDef, groups: int) -> None:
         ]
         return tf.concat(parts, -1)
 
-    _insert(graph_def, node, convolve, (kind, kind), rank=5)
+    insert(graph_def, node, convolve, (kind, kind), shape=[None] * 5)
 
 
-def _insert(
-    graph_def: GraphDef, node: NodeDef, body: Any, kinds: tuple[str, ...], rank: int | None = None
+def insert(
+    graph_def: GraphDef,
+    node: NodeDef,
+    body: Any,
+    kinds: tuple[str, ...],
+    shape: Sequence[int | None] | None = None,
 ) -> None:
     """Add the nodes of `body`, a function of `node`'s inputs, the last under the node's name.
 
@@ -152,15 +157,15 @@ def _insert(
         node: is not among them.
         body: takes TensorFlow, and a tensor for each input.
         kinds: the inputs' element types.
-        rank: of the first input, None where `body` need not know it.
+        shape: of the first input, None where `body` need not know it.
     """
     import tensorflow as tf
 
     graph = tf.Graph()
     with graph.as_default():
         ports = [tf.compat.v1.placeholder(kind, name=f"port_{i}") for i, kind in enumerate(kinds)]
-        if rank is not None:
-            ports[0].set_shape([None] * rank)
+        if shape is not None:
+            ports[0].set_shape(shape)
         tf.identity(body(tf, *ports), name="result")
     names = {f"port_{i}": source for i, source in enumerate(node.input)}
     for part in graph.as_graph_def().node:

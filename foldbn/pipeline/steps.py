@@ -14,7 +14,7 @@ from foldbn import verification
 from foldbn.errors import NotFolded, TooSlow, VerificationFailed
 from foldbn.folding import fold
 from foldbn.frontends import loading, reader, writer
-from foldbn.frontends.frozen import FrozenModel
+from foldbn.frontends.frozen import DEFAULT_SIGNATURE, FrozenModel
 from foldbn.frontends.graph_file import Ports
 from foldbn.frontends.loading import LoadedModel
 from foldbn.frontends.ranges import ranges_of
@@ -23,6 +23,8 @@ from foldbn.results import ArtifactVerification, Decision
 
 _END = float(np.finfo(np.float32).max)
 _NEAR_OVERFLOW = 1e30  # sums and products of such numbers soon are beyond the end of float32
+
+_BUG = "nothing was written: this is a bug in foldbn or in the exporter, please report it"
 
 Notify = Callable[[str, str], None]
 PathLike = str | Path
@@ -117,6 +119,23 @@ def samples_for(
     return sets if own is None else [*sets, own]
 
 
+def verify_own(
+    references: Sequence[verification.Reference],
+    content: bytes | Path,
+    name: str,
+    signature: str = DEFAULT_SIGNATURE,
+) -> ArtifactVerification:
+    """Run a file that foldbn just made and judge its outputs.
+
+    Raises:
+        VerificationFailed: its ports have other shapes, which no other model is to blame for.
+    """
+    try:
+        return verification.verify_artifact(references, content, name, signature)
+    except VerificationFailed as error:
+        raise VerificationFailed(error.message, _BUG) from error
+
+
 def require_equal(
     verdict: ArtifactVerification, name: str, precision: str, greatest: Callable[[], float]
 ) -> None:
@@ -143,7 +162,7 @@ def require_equal(
             " for its numbers; subtract great offsets from the inputs before they are given to it"
         )
     else:
-        hint = "nothing was written: this is a bug in foldbn or in the exporter, please report it"
+        hint = _BUG
     part = "" if verdict.channel is None else f"channel {verdict.channel} of "
     raise VerificationFailed(
         f"{name}: outputs differ: {part}{verdict.worst_output!r} by {told(verdict.error)},"

@@ -12,7 +12,7 @@ from foldbn import export, verification
 from foldbn.export.staging import Staging
 from foldbn.frontends import sniff
 from foldbn.pipeline.proving import Proven
-from foldbn.pipeline.steps import Clock, require_equal
+from foldbn.pipeline.steps import Clock, require_equal, verify_own
 from foldbn.results import Artifact, Change, Summary
 
 
@@ -51,7 +51,7 @@ def write_file(  # noqa: PLR0913 - the coordinates of an artefact
         content = export.export(proven.model, kind, batch_size, opset, origin=origin)
         candidate = staging.write(target.name, content)
     with clock.phase("verify"):
-        verdict = verification.verify_artifact(proven.proof.references, content, target.name)
+        verdict = verify_own(proven.proof.references, content, target.name)
     require_equal(verdict, target.name, proven.source.precision, proven.greatest)
     after = export.statistics_of(content)
     artifact = Artifact(
@@ -100,9 +100,7 @@ def write_directory(  # noqa: PLR0913 - the coordinates of an artefact
         staging.settle(candidate)
     with clock.phase("verify"):
         verdicts = [
-            verification.verify_artifact(
-                each.proof.references, candidate, target.name, each.model.signature
-            )
+            verify_own(each.proof.references, candidate, target.name, each.model.signature)
             for each in signatures
         ]
     for each, verdict in zip(signatures, verdicts, strict=True):

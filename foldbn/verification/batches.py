@@ -23,7 +23,7 @@ def run_in_batches(
     A batch that the samples do not fill is padded with the first of it, and cut again.
 
     Raises:
-        Unsupported: an output's leading axis is not the batch.
+        Unsupported: an output's leading axis is not the batch, or another one varies with it.
     """
     count = len(next(iter(samples.values())))
     pieces: list[Outputs] = []
@@ -38,6 +38,12 @@ def run_in_batches(
                 raise Unsupported(
                     f"{name!r} has no batch axis: its shape is {array.shape} for a batch of {size}",
                     "foldbn takes models whose outputs have the batch as their first axis",
+                )
+            if pieces and array.shape[1:] != (first := pieces[0][name].shape)[1:]:
+                raise Unsupported(
+                    f"{name!r} varies with the batch in more than its first axis: its shapes are"
+                    f" {first} and {array.shape}",
+                    "foldbn takes models that compute each sample by itself",
                 )
         own = min(size, count - start)
         pieces.append({name: array[:own] for name, array in outputs.items()})

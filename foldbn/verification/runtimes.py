@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.errors import RuntimeFailed, Unreadable, Unsupported, said
@@ -61,6 +62,7 @@ class Artifact:
 
         Raises:
             RuntimeFailed: the runtime refuses.
+            Unsupported: an output's leading axis is not the batch.
         """
         count = len(next(iter(samples.values())))
         sizes = (1, 2, max(count - 3, 1)) if self.batch_size is None else (self.batch_size,)
@@ -70,10 +72,17 @@ class Artifact:
             else array
             for name, array in samples.items()
         }
+        return run_in_batches(self._run_once, fed, sizes)
+
+    def _run_once(self, samples: Samples) -> Outputs:
         try:
-            return run_in_batches(self._run, fed, sizes)
-        except Exception as error:  # both runtimes raise their own
+            outputs = self._run(samples)
+        except Exception as error:  # all runtimes raise their own
             raise RuntimeFailed(f"the {self.format} file does not run: {said(error)}") from error
+        for name, array in outputs.items():
+            if not isinstance(array, np.ndarray | np.generic):
+                raise RuntimeFailed(f"the {self.format} file gives no tensor as {name!r}")
+        return outputs
 
 
 def load_artifact(content: bytes | Path, name: str, signature: str) -> Artifact:

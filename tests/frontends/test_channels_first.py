@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
+import foldbn
 from foldbn.errors import ConversionFailed, Unsupported
 from foldbn.export import to_onnx, to_tflite
+from foldbn.frontends import safety
 from foldbn.frontends.frozen import FrozenModel, Port
+from foldbn.verification.reference import Evaluator
+from foldbn.verification.runtimes import load_artifact
 from tests import journeys
 from tests.frontends.models import Model, chain, layer, make, norm
 from tests.hard_cases.proving import outcomes, prove, stack
@@ -90,23 +96,6 @@ def test_sequences_go_to_every_format(tmp_path, dilation):
     assert set(outcomes(prove(stack((2, 9), *parts), tmp_path)).values()) == {"folded"}
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-def test_as_many_channels_as_columns(grouped):
-    """What Keras writes then is two things to TensorFlow, and is refused."""
-    import keras
-
-    conv = keras.layers.Conv2D(4, 3, groups=2 if grouped else 1, data_format="channels_first")
-    model = keras.Sequential([keras.Input((2, 7, 6)), conv])
-    model.layers[0].bias.assign([1, 2, 3, 4])
-    x = np.zeros((1, 2, 7, 6), np.float32)
-    if not grouped:  # if this fails, Keras or TensorFlow is mended, and nothing need be refused
-        assert np.ptp(model(x)[0, :, 0, 0]) == 0
-        assert np.ptp(model.predict(x, verbose=0)[0, :, 0, 0]) == 3
-    with pytest.raises(Unsupported, match="as many as its channels") as refused:
-        journeys.of_keras(model)
-    assert "channels_last" in refused.value.hint
-
-
 @pytest.mark.parametrize("export", [to_onnx, to_tflite])
 def test_dilated_convolution_of_open_lengths(export):
     """What no exporter takes is told, with a way out."""
@@ -118,17 +107,54 @@ def test_dilated_convolution_of_open_lengths(export):
     assert "channels_last" in refused.value.hint
 
 
-def test_goes_back_to_a_saved_model(tmp_path):
-    """What is written for TensorFlow's servers needs no GPU."""
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv3D in groups"])
+def test_goes_back_to_a_saved_model(tmp_path, kind):
+    """What is written for TensorFlow's servers needs no GPU and no XLA, and is what is counted."""
     import keras
 
-    import foldbn
-
-    conv = keras.layers.Conv2D(4, 3, data_format="channels_first", name="conv")
-    model = stack((3, 8, 8), conv, keras.layers.BatchNormalization(axis=1))
+    first = {"data_format": "channels_first", "name": "conv"}
+    conv, shape = {
+        "Conv2D": (keras.layers.Conv2D(4, 3, **first), (3, 8, 8)),
+        "Conv3D in groups": (keras.layers.Conv3D(6, 2, groups=2, **first), (4, 5, 5, 5)),
+    }[kind]
+    model = stack(shape, conv, keras.layers.BatchNormalization(axis=1, name="bn"))
     model.save(tmp_path / "model.keras")
     result = foldbn.convert(tmp_path / "model.keras", to=["savedmodel"], bench=False)
-    assert [artifact.verification.passed for artifact in result.artifacts] == [True]
+    (artifact,) = result.artifacts
+    assert artifact.verification.passed
+    assert outcomes(result) == {"bn": "folded"}
+    proto = safety.read_checked(tmp_path / "model.savedmodel")
+    functions = proto.meta_graphs[0].graph_def.library.function
+    written = Counter(node.op for function in functions for node in function.node_def)
+    counted = {op: written[op] for op in ("Conv2D", "Conv3D", "Transpose", "Split") if written[op]}
+    assert {op: artifact.ops[op] for op in counted} == counted
+    assert counted.get("Conv3D") == (2 if "groups" in kind else None)
+
+
+TRANSPOSED = {
+    "sequence": ("Conv1DTranspose", 1, (9,)),
+    "sequence with strides": ("Conv1DTranspose", 2, (9,)),
+    "open sequence": ("Conv1DTranspose", 2, (None,)),
+    "image": ("Conv2DTranspose", 2, (5, 6)),
+    "open image": ("Conv2DTranspose", 2, (5, None)),
+    "open volume": ("Conv3DTranspose", 2, (None, None, None)),
+}
+
+
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_transposed_convolution_of_a_padding_that_cuts(case):
+    """The ONNX file gives as much as TensorFlow, though it is told the lengths as it runs."""
+    import keras
+
+    kind, strides, lengths = TRANSPOSED[case]
+    options = {"strides": strides, "padding": "same", "data_format": "channels_first"}
+    conv = getattr(keras.layers, kind)(3, 3, **options)
+    model = journeys.of_keras(stack((4, *lengths), conv)).model
+    x = np.random.default_rng(0).normal(size=(2, 4, *(n or 4 for n in lengths))).astype(np.float32)
+    (found,) = load_artifact(to_onnx(model), "", "").run({model.inputs[0].name: x}).values()
+    (wanted,) = Evaluator(model)({model.inputs[0].name: x}).values()
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def _pooled(tf, y, order, turn):

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 import foldbn
-from foldbn.errors import RuntimeFailed, Unreadable
+from foldbn.errors import RuntimeFailed, Unreadable, VerificationFailed
+from foldbn.pipeline.steps import verify_own
+from tests import journeys
 from tests.command import parsed
 from tests.journeys import randomise
 from tests.test_usage import call
@@ -60,6 +65,56 @@ def test_file_of_another_model(models, kind, name, words):
     assert not artifact.verification.passed
     assert (artifact.error.id, artifact.error.exit_code) == ("FBN021", 1)
     assert re.search(words, artifact.error.message)
+
+
+def _onnx(nodes: list[Any], batch: int | None, output: list[Any], path: Path) -> Path:
+    """Write an ONNX file that makes ``bn`` of ``x``, three numbers a sample, by these nodes."""
+    ports = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", [batch or "batch", 3]), ("bn", output))
+    ]
+    axes = numpy_helper.from_array(np.array([0], np.int64), "axes")
+    graph = helper.make_graph(nodes, "other", ports[:1], ports[1:], [axes])
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+OF_NO_SAMPLES = {
+    "summed": ([helper.make_node("ReduceSum", ["x", "axes"], ["bn"])], None, [1, 3]),
+    "summed, of a fixed batch": ([helper.make_node("ReduceSum", ["x", "axes"], ["bn"])], 4, [1, 3]),
+    "a number": ([helper.make_node("ReduceSum", ["x"], ["bn"], keepdims=0)], None, []),
+    "pairs": (
+        [
+            helper.make_node("Transpose", ["x"], ["turned"]),
+            helper.make_node("MatMul", ["x", "turned"], ["bn"]),
+        ],
+        None,
+        ["batch", "batch"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OF_NO_SAMPLES)
+def test_file_of_another_leading_axis(models, tmp_path, case):
+    """A file that runs, and gives something else than samples, is not the original."""
+    path = _onnx(*OF_NO_SAMPLES[case], tmp_path / "other.onnx")
+    found = foldbn.verify(models / "this.keras", [path])
+    (artifact,) = found.artifacts
+    assert not found.passed
+    assert (artifact.error.id, artifact.error.exit_code) == ("FBN021", 1)
+    words = "varies with the batch" if case == "pairs" else "'bn' has no batch axis"
+    assert words in artifact.error.message
+    assert "another model" in artifact.error.hint
+
+
+def test_own_file_of_other_shapes(models):
+    """Where foldbn made the file itself, no other model is to blame."""
+    references = journeys.of_file(models / "this.keras").references()
+    with pytest.raises(VerificationFailed, match="the original") as caught:
+        verify_own(references, (models / "long.onnx").read_bytes(), "long.onnx")
+    assert "another model" not in caught.value.hint
+    assert "a bug in foldbn or in the exporter" in caught.value.hint
 
 
 def test_command_on_a_file_of_another_model(models, capfd):
