@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from foldbn.errors import ConversionFailed, said
 from foldbn.export.onnx_biases import with_plain_biases
+from foldbn.export.onnx_functions import with_known_functions
 from foldbn.export.onnx_graph import captured
 from foldbn.export.onnx_passes import tidy
 from foldbn.export.stand_ins import with_placeholders
@@ -21,7 +22,7 @@ from foldbn.frontends.channels_last import (
     has_grids,
     refuse_open_grids,
 )
-from foldbn.frontends.frozen import FrozenModel, add_constant, empty_like
+from foldbn.frontends.frozen import FrozenModel
 from foldbn.version import __version__
 
 DEFAULT_OPSET = 18
@@ -56,7 +57,7 @@ def to_onnx(
     if has_grids(model.graph_def) or has_computed_sizes(model.graph_def):
         model = replace(model, graph_def=channels_last(model.graph_def))
     plain = with_plain_biases(model.with_batch_size(batch_size))
-    light = with_placeholders(_without_erfc(plain))
+    light = with_placeholders(with_known_functions(plain))
     try:
         proto, _ = convert.from_graph_def(
             light.model.graph_def,
@@ -84,20 +85,6 @@ def to_onnx(
         proto = None
         if sum(value.nbytes for value in light.weights.values()) > _MUCH:
             gc.collect()  # the exporter's graphs refer to each other, and hold the weights
-
-
-def _without_erfc(model: FrozenModel) -> FrozenModel:
-    """Write ``erfc(x)`` as ``1 - erf(x)``: ONNX has no Erfc, and GELU needs it."""
-    graph_def = empty_like(model.graph_def)
-    for node in model.graph_def.node:
-        copy = graph_def.node.add()
-        copy.CopyFrom(node)
-        if node.op == "Erfc":
-            copy.op, copy.name = "Erf", f"{node.name}/erf"
-            one = add_constant(graph_def, f"{node.name}/one", np.ones((), np.float32))
-            last = graph_def.node.add(name=node.name, op="Sub", input=[one.name, copy.name])
-            last.attr["T"].CopyFrom(node.attr["T"])
-    return replace(model, graph_def=graph_def)
 
 
 def _settle_weights(proto: Any, weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

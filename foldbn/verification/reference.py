@@ -14,6 +14,7 @@ from foldbn.frontends.frozen import FrozenModel, node_of
 from foldbn.frontends.precision import GraphRunner, widen
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
 from foldbn.verification.long_sums import with_rounded_sums
+from foldbn.verification.saturation import with_rough_tails
 
 # Of few numbers the root mean square is an unsteady guess, and takes more tries.
 _ENOUGH = 1024
@@ -46,8 +47,8 @@ class Reference:
         single: the outputs of the yardstick, by name: of the model in float32, say.
         own: the outputs of the original in its own precision, by name.
         jitter: how far its float64 outputs move, root mean square over a few tries, when the
-            inputs are up to two float32 units off, and long sums inside by what float32 may make
-            of them: how much it amplifies any rounding.
+            inputs are up to two float32 units off, and long sums and saturated functions inside
+            by what float32 may make of them: how much it amplifies any rounding.
         depth: how many matrix products and convolutions the graph has.
         bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
         probabilities: outputs of a softmax, whose units are those of their logarithms.
@@ -131,7 +132,7 @@ def make_references(
     singly = natively = _rounding(yardstick.model, original, sets[0])
     if own is not None and own is not yardstick.model:
         natively = _rounding(own, original, sets[0])
-    roughly = _with_rounded_sums(original, sets[0]) or exactly
+    roughly = _roughened(original, sets[0]) or exactly
     references = []
     for samples in sets:
         exact, single = exactly(samples), singly(samples)
@@ -162,10 +163,12 @@ def make_references(
     return references
 
 
-def _with_rounded_sums(original: FrozenModel, samples: Samples) -> Evaluator | None:
-    """Return an evaluator whose long sums are rounded; None where there are none."""
-    rounded = with_rounded_sums(widen(original), samples)
-    return None if rounded is None else Evaluator(rounded)
+def _roughened(original: FrozenModel, samples: Samples) -> Evaluator | None:
+    """Return an evaluator that is off where float32 may be more than the original; or None."""
+    wide = widen(original)
+    tails = with_rough_tails(wide)
+    rough = with_rounded_sums(tails or wide, samples) or tails
+    return None if rough is None else Evaluator(rough)
 
 
 def _rounding(model: FrozenModel, single: FrozenModel, samples: Samples) -> Evaluator:
