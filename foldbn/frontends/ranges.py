@@ -21,6 +21,7 @@ _SAME_NUMBERS = (
 )
 _ANY_NUMBER = ("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "Shape")
 _SUMS = ("Add", "AddV2")
+_SPAN = 3.0
 _FAR = 100.0  # deviations from zero to the mean: nearer to the mean all digits cancel
 _INTEGERS = (3, 9)  # DT_INT32, DT_INT64
 
@@ -44,6 +45,17 @@ class Range:
     def is_mapped(self) -> bool:
         """Whether scale or shift do anything."""
         return bool(np.any(self.scale != 1) or np.any(self.shift != 0))
+
+    @property
+    def span(self) -> NDArray[Any]:
+        """How far from zero the numbers are after scale and shift, of their shape.
+
+        Three deviations where they are scaled, and that holds [0, 1] and [-1, 1] as well. A
+        mean that is subtracted alone tells of the numbers' size and not of their deviation:
+        they may be anything from zero to twice the mean.
+        """
+        only_shifted = np.abs(self.scale) == 1
+        return np.where(only_shifted, np.maximum(np.abs(self.shift), _SPAN), _SPAN)
 
 
 def ranges_of(model: FrozenModel) -> dict[str, Range]:
@@ -116,18 +128,30 @@ def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> 
         elif node.op != "Identity":
             break
         name = node.name
-    scale, shift = np.asarray(scale), np.asarray(shift)
-    length = len(port.shape)
-    fits = all(
-        each.ndim <= length and each.shape[: each.ndim + 1 - length] in ((), (1,))
-        for each in (scale, shift)
-    )
-    usable = fits and np.isfinite(scale).all() and (scale != 0).all()
-    if not usable or not (np.abs(shift) <= _FAR).all():
+    sample = port.shape[1:]
+    scale, shift = _of_sample(np.asarray(scale), sample), _of_sample(np.asarray(shift), sample)
+    if scale is None or shift is None:
         return Range()
-    return Range(scale=_of_sample(scale, length), shift=_of_sample(shift, length))
+    scale, shift = np.broadcast_arrays(scale, shift)
+    told = np.isfinite(scale) & np.isfinite(shift) & (scale != 0)
+    told &= (np.abs(shift) <= _FAR) | (np.abs(scale) == 1)
+    found = Range(scale=np.where(told, scale, 1.0), shift=np.where(told, shift, 0.0))
+    return found if found.is_mapped else Range()
 
 
-def _of_sample(value: NDArray[Any], rank: int) -> NDArray[Any]:
-    """Return an array that broadcasts against a batch without the batch's axis."""
-    return value.reshape(value.shape[1:]) if value.ndim == rank else value
+def _of_sample(value: NDArray[Any], sample: tuple[int | None, ...]) -> NDArray[Any] | None:
+    """Return an array that broadcasts against one sample, and does not widen it.
+
+    Of what would widen a single channel, as of grey that becomes colours, the first part stands
+    for all. Of a length that is open nobody knows whether it fits: None, as for other shapes.
+    """
+    if value.ndim == len(sample) + 1 and len(value) == 1:
+        value = value[0]
+    if value.ndim > len(sample):
+        return None
+    for axis in range(-value.ndim, 0):
+        if sample[axis] == 1:
+            value = value.take([0], axis)
+        elif value.shape[axis] not in (1, sample[axis]):
+            return None
+    return value

@@ -37,8 +37,9 @@ def generate_samples(
     Floats are numbers that the port's own type holds, and given in float32.
     Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
     of the second, normal with deviation 1; of the third, normal with deviation 3, or, where a
-    model begins with a scale and shift, as one of images does, uniform in [0, 1) after these. The
-    sets are kept apart because the greater the inputs, the greater the rounding. Integers are drawn
+    model begins with a scale and shift, as one of images does, uniform in [-3, 3) after these, and
+    in [-|shift|, |shift|) after a shift alone that is greater than 3. The sets are kept apart
+    because the greater the inputs, the greater the rounding. Integers are drawn
     from the rows of the tables they look up; bytes are any; others are 0 or 1, which every table
     has rows for. Large inputs get fewer samples. Lengths that the model leaves open are those
     of the samples `like`, or 32.
@@ -82,7 +83,8 @@ def _draw(
     if kind == "normal":
         return _held(rng.standard_normal(shape), dtype)
     if known.is_mapped:
-        return _held(_within((rng.random(shape) - known.shift) / known.scale, dtype), dtype)
+        after = rng.uniform(-1, 1, shape) * known.span
+        return _held(_within((after - known.shift) / known.scale, dtype), dtype)
     return _held(3 * rng.standard_normal(shape), dtype)
 
 

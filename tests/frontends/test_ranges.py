@@ -68,5 +68,48 @@ def test_two_readers():
 def test_a_mean_far_above_the_deviation():
     """Around a mean of ten thousand deviations float32 has no digits left to compare."""
     x = keras.Input((2,), name="x")
-    y = layers.Normalization(mean=[1e4, 0.0], variance=[1.0, 1.0])(x)
+    y = layers.Normalization(mean=[2e4, 0.0], variance=[4.0, 1.0])(x)
     assert ranges(x, layers.Dense(2)(y))["x"] == Range()
+
+
+def test_a_mean_alone():
+    """What only a mean is subtracted from is of the mean's size, however great that is."""
+    x = keras.Input((2,), name="x")
+    found = ranges(x, layers.Dense(2)(x - np.float32([1e4, 0.5])))["x"]
+    np.testing.assert_allclose(found.span, [1e4, 3], rtol=1e-6)
+
+
+def test_one_feature_far_above_its_deviation():
+    """The others are drawn from where they lie all the same."""
+    x = keras.Input((2,), name="x")
+    y = layers.Normalization(mean=[2015.0, 40.0], variance=[9.0, 100.0])(x)
+    found = ranges(x, layers.Dense(2)(y))["x"]
+    np.testing.assert_allclose(np.ravel(found.scale), [1, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(found.shift), [0, -4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (8, 3), (8, 1, 1), (8, 8, 3), (1, 8, 8, 3)])
+def test_shape_of_a_scale(shape):
+    """A scale of any shape that broadcasts against a sample tells of the sample."""
+    x = keras.Input((8, 8, 3), name="x")
+    y = x * ops.convert_to_tensor(np.full(shape, 0.01, np.float32))
+    found = ranges(x, layers.Conv2D(2, 3)(y))["x"]
+    assert np.broadcast_shapes(np.shape(found.scale), (8, 8, 3)) == (8, 8, 3)
+    np.testing.assert_allclose(found.scale, 0.01, rtol=1e-6)
+
+
+def test_grey_that_becomes_colours():
+    """A scale that widens the sample tells of it by its first channel."""
+    x = keras.Input((8, 8, 1), name="x")
+    y = (x - np.float32([20, 30, 40])) / np.float32([10, 20, 30])
+    found = ranges(x, layers.Conv2D(2, 3)(y))["x"]
+    assert np.broadcast_shapes(np.shape(found.scale), np.shape(found.shift), (8, 8, 1)) == (8, 8, 1)
+    np.testing.assert_allclose(np.ravel(found.scale), 0.1, rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(found.shift), -2, rtol=1e-6)
+
+
+def test_scale_along_an_open_length():
+    """What demands five numbers of a length that is drawn as another tells nothing."""
+    x = keras.Input((None,), name="x")
+    y = (x - np.float32([1, 2, 3, 4, 5])) / np.float32([1, 2, 3, 4, 5])
+    assert ranges(x, ops.matmul(y, np.ones((5, 3), np.float32)))["x"] == Range()

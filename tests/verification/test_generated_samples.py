@@ -45,17 +45,43 @@ def test_rows_of_a_table(tmp_path):
     assert not passes(original, proto)
 
 
-def test_pixels(tmp_path):
-    """A model that divides by 255 is wrong if it takes no number above 20."""
+SCALINGS: dict[str, Any] = {
+    "0 to 1": layers.Rescaling(1 / 255),
+    "-1 to 1": layers.Rescaling(1 / 127.5, offset=-1.0),
+    "mean and deviation": layers.Normalization(
+        mean=[123.7, 116.3, 103.5], variance=[58.4**2, 57.1**2, 57.4**2]
+    ),
+    "mean alone": lambda x: x - np.float32([103.9, 116.8, 123.7]),
+}
+
+
+@pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
+def test_pixels(tmp_path, scaling):
+    """A file is wrong if it takes the dark pixels, or those of a medium grey, for 0."""
     x = keras.Input((6, 6, 3), name="x")
-    y = layers.BatchNormalization()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(x)))
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3)(scaling(x)))
     original, proto = exported(randomise(keras.Model(x, layers.Flatten()(y))), tmp_path)
     assert passes(original, proto)
-    for node in proto.graph.node:
-        node.input[:] = ["clipped" if name == "x" else name for name in node.input]
-    proto.graph.initializer.append(numpy_helper.from_array(np.float32(20), "twenty"))
-    proto.graph.node.insert(0, helper.make_node("Min", ["x", "twenty"], ["clipped"]))
-    assert not passes(original, proto)
+    for least, most in ((13, 103), (110, 140)):
+        assert not passes(original, without_pixels(proto, least, most))
+
+
+def without_pixels(proto: onnx.ModelProto, least: float, most: float) -> onnx.ModelProto:
+    """Return a file that reads 0 where a number of its input `x` is between two others."""
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    for node in result.graph.node:
+        node.input[:] = ["cut" if name == "x" else name for name in node.input]
+    for name, number in (("least", least), ("most", most), ("none", 0)):
+        result.graph.initializer.append(numpy_helper.from_array(np.float32(number), name))
+    for kind, inputs, output in (
+        ("Where", ["between", "none", "x"], "cut"),
+        ("And", ["above", "below"], "between"),
+        ("Less", ["x", "most"], "below"),
+        ("Greater", ["x", "least"], "above"),
+    ):
+        result.graph.node.insert(0, helper.make_node(kind, inputs, [output]))
+    return result
 
 
 @pytest.mark.parametrize(
