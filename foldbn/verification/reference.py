@@ -124,7 +124,7 @@ def make_references(
         own: the model as the framework gave it; `original`, if not given.
 
     Raises:
-        BadSamples: no sample is left.
+        BadSamples: no sample is left, or an output is empty.
         Unsupported: the model's output for a sample depends on its batch, or on chance.
     """
     exactly, yardstick = exactly or in_float64(original), yardstick or Yardstick(original)
@@ -134,7 +134,9 @@ def make_references(
     roughly = _with_rounded_sums(original, sets[0]) or exactly
     references = []
     for samples in sets:
-        exact, single = exactly(samples), singly(samples)
+        exact = exactly(samples)
+        _check_numbers(samples, exact)
+        single = singly(samples)
         native = single if natively is singly else natively(samples)
         if original.batch_size is None and samples is sets[-1]:
             _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
@@ -212,6 +214,18 @@ def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:
     for array in arrays:
         finite &= np.isfinite(array).reshape(count, -1).all(axis=1)
     return finite
+
+
+def _check_numbers(samples: Samples, exact: Outputs) -> None:
+    """Refuse samples of lengths that leave nothing of an output."""
+    for name, array in exact.items():
+        if not array.size:
+            given = ", ".join(f"{port!r} {each.shape}" for port, each in samples.items())
+            raise BadSamples(
+                f"{name!r} holds no number on inputs of the shapes {given}: its shape is"
+                f" {array.shape}",
+                "give inputs of lengths that leave something of it, with --samples",
+            )
 
 
 def _check_independence(exact: Outputs, alone: Outputs) -> None:
