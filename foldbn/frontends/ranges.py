@@ -6,24 +6,19 @@ first is no number around 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldbn.frontends.context import Context
-from foldbn.frontends.frozen import FLOATS, FrozenModel, NodeDef, Port, node_of, readers_of
+from foldbn.frontends.frozen import FLOATS, FrozenModel, NodeDef, Port, readers_of
+from foldbn.frontends.lookups import rows_of
 
-_SAME_NUMBERS = (
-    *("Identity", "Reshape", "ExpandDims", "Squeeze", "Transpose", "Tile", "StridedSlice", "Slice"),
-    *("Pack", "Unpack", "ConcatV2", "Split"),
-)
-_ANY_NUMBER = ("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "Shape")
 _SUMS = ("Add", "AddV2")
 _SPAN = 3.0
 _FAR = 100.0  # deviations from zero to the mean: nearer to the mean all digits cancel
-_INTEGERS = (3, 9)  # DT_INT32, DT_INT64
 
 
 @dataclass(frozen=True)
@@ -31,13 +26,14 @@ class Range:
     """What is known of one input.
 
     Attributes:
-        rows: of the smallest table that an integer input looks up, or 0: none, or nobody knows.
+        rows: of the smallest table that each number looks up, one number or an array that
+            broadcasts against one sample; 0 where it looks up none, or nobody knows.
         scale: what a float input is multiplied by before anything else happens to it, one
             number or an array that broadcasts against one sample.
         shift: what is added then, likewise.
     """
 
-    rows: int = 0
+    rows: NDArray[Any] | int = 0
     scale: NDArray[Any] | float = 1.0
     shift: NDArray[Any] | float = 0.0
 
@@ -62,50 +58,12 @@ def ranges_of(model: FrozenModel) -> dict[str, Range]:
     """Return what is known of each input of a model whose constants are folded, by its name."""
     readers, context = readers_of(model.graph_def), Context(model, {})
     return {
-        port.name: _mapped(port, readers, context)
-        if port.dtype in FLOATS
-        else Range(rows=_rows(port, readers, context))
+        port.name: replace(
+            _mapped(port, readers, context) if port.dtype in FLOATS else Range(),
+            rows=rows_of(port, model, readers, context),
+        )
         for port in model.inputs
     }
-
-
-def _rows(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> int:
-    rows: list[int] = []
-    seen, waiting = {port.node}, [port.node]
-    while waiting:
-        name = waiting.pop()
-        for reader in readers.get(name, []):
-            cast = reader.op == "Cast" and reader.attr["DstT"].type in _INTEGERS
-            if reader.op in _SAME_NUMBERS or cast or _is_chosen(name, reader):
-                if reader.name not in seen:
-                    seen.add(reader.name)
-                    waiting.append(reader.name)
-            elif reader.op == "GatherV2" and node_of(reader.input[1]) == name:
-                found = _table(reader, context)
-                if not found:
-                    return 0
-                rows.append(found)
-            elif reader.op == "OneHot" and node_of(reader.input[0]) == name:
-                depth = context.constant(reader.input[1])
-                rows += [] if depth is None else [int(depth)]
-            elif reader.op not in _ANY_NUMBER and not _counts_back(name, reader, readers):
-                return 0
-    return min(rows, default=0)
-
-
-def _is_chosen(name: str, node: NodeDef) -> bool:
-    return bool(node.op == "SelectV2" and node_of(node.input[2]) == name)
-
-
-def _counts_back(name: str, node: NodeDef, readers: dict[str, list[NodeDef]]) -> bool:
-    """Whether a sum is taken in the place of negative indices only, as Keras does."""
-    return node.op in _SUMS and all(_is_chosen(name, each) for each in readers.get(node.name, []))
-
-
-def _table(gather: NodeDef, context: Context) -> int:
-    """Return how many rows a lookup can choose from, 0 where the table is computed."""
-    table, axis = context.constant(gather.input[0]), context.constant(gather.input[2])
-    return 0 if table is None or axis is None else int(table.shape[int(axis)])
 
 
 def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> Range:
@@ -135,8 +93,8 @@ def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> 
     scale, shift = np.broadcast_arrays(scale, shift)
     told = np.isfinite(scale) & np.isfinite(shift) & (scale != 0)
     told &= (np.abs(shift) <= _FAR) | (np.abs(scale) == 1)
-    found = Range(scale=np.where(told, scale, 1.0), shift=np.where(told, shift, 0.0))
-    return found if found.is_mapped else Range()
+    known = Range(scale=np.where(told, scale, 1.0), shift=np.where(told, shift, 0.0))
+    return known if known.is_mapped else Range()
 
 
 def _of_sample(value: NDArray[Any], sample: tuple[int | None, ...]) -> NDArray[Any] | None:

@@ -28,6 +28,65 @@ def test_the_smallest_table_that_an_index_looks_up():
     assert ranges(ids, layers.Add()(both))["ids"].rows == 20
 
 
+COLUMNS: dict[str, tuple[tuple[int | None, ...], Any, Any]] = {
+    "slices": ((3,), lambda x: (x[:, 0], x[:, 2]), [4, 0, 9]),
+    "slices from the end": ((3,), lambda x: (x[:, -1], x[:, :2]), [9, 9, 4]),
+    "overlapping": ((3,), lambda x: (x[:, :2], x), [4, 4, 9]),
+    "split": ((2,), lambda x: ops.split(x, 2, axis=1), [4, 9]),
+    "unstacked": ((2,), lambda x: ops.unstack(x, axis=1), [4, 9]),
+    "turned around": ((3,), lambda x: (ops.flip(x, 1)[:, :1], x[:, :1]), [9, 0, 4]),
+    "chosen": ((3,), lambda x: (ops.take(x, [2, 1], 1), x[:, 0]), [9, 4, 4]),
+    "transposed": (
+        (2, 2),
+        lambda x: (ops.transpose(x, (0, 2, 1))[:, 0], x[:, 1, 1]),
+        [[4, 0], [4, 9]],
+    ),
+    "reshaped": ((2, 2), lambda x: (ops.reshape(x, (-1, 4))[:, 1], x[:, 1]), [[0, 4], [9, 9]]),
+    "behind a start": (
+        (2,),
+        lambda x: (ops.pad(x, ((0, 0), (1, 0)))[:, :2], x[:, 1]),
+        [4, 9],
+    ),
+    "of any length": ((None, 2), lambda x: (x[..., 0], x[..., 1]), [[4, 9]]),
+    "one step later": ((None,), lambda x: (x[:, 1:], x[:, :-1]), [4]),
+    "beyond the lengths that are tried": ((None,), lambda x: (x[:, :40:39], x), [4]),
+}
+
+
+@pytest.mark.parametrize(("shape", "parts", "wanted"), COLUMNS.values(), ids=COLUMNS)
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_rows_of_each_column(shape, parts, wanted, dtype):
+    """Wherever a number goes, it may choose from the rows of the tables that it looks up there."""
+    x = keras.Input(shape, dtype=dtype, name="x")
+    small, great = parts(x)
+    found = ranges(x, [layers.Embedding(4, 3)(small), layers.Embedding(9, 3)(great)])["x"]
+    np.testing.assert_array_equal(found.rows, wanted)
+
+
+def test_rows_of_two_inputs_in_one_tensor():
+    """Each input has the rows for what it gives to a tensor of both."""
+    a, b = (keras.Input((2,), dtype="int32", name=name) for name in "ab")
+    both = layers.Concatenate()([a, b])
+    y = [layers.Embedding(rows, 3)(both[:, at]) for rows, at in ((5, 0), (6, 1), (7, 2), (8, 3))]
+    found = ranges([a, b], y)
+    np.testing.assert_array_equal(found["a"].rows, [5, 6])
+    np.testing.assert_array_equal(found["b"].rows, [7, 8])
+
+
+def test_rows_of_a_fixed_batch():
+    """The positions are those of one sample, however many the model takes."""
+    x = keras.Input(batch_shape=(3, 2), dtype="int32", name="x")
+    found = ranges(x, [layers.Embedding(4, 3)(x[:, 1]), layers.Embedding(9, 3)(x[:, 0])])["x"]
+    np.testing.assert_array_equal(found.rows, [9, 4])
+
+
+def test_a_column_that_is_computed_with():
+    """Nobody knows of it, and its neighbours keep their rows."""
+    x = keras.Input((2,), dtype="int32", name="x")
+    y = [layers.Embedding(9, 3)(x[:, 0]), layers.Embedding(4, 3)(x[:, 1] + 1)]
+    np.testing.assert_array_equal(ranges(x, y)["x"].rows, [9, 0])
+
+
 def test_one_hot():
     """What is spread over places has as many values as there are places."""
     ids = keras.Input((4,), dtype="int64", name="ids")
