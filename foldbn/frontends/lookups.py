@@ -1,14 +1,12 @@
 """Which rows of tables an input chooses, number by number.
 
-One column of an input may look up four rows and the next a thousand. Which numbers of the input
-an index is made of, after slices, transpositions and casts, TensorFlow itself tells: it is fed
-with the bits of their positions, one sample for each bit.
+One column of an input may look up four rows and the next a thousand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,23 +14,9 @@ from numpy.typing import NDArray
 
 from foldbn.errors import Unsupported
 from foldbn.frontends.context import Context
-from foldbn.frontends.frozen import (
-    FLOATS,
-    FrozenModel,
-    NodeDef,
-    Port,
-    node_of,
-    prune,
-    tensor_name,
-)
-from foldbn.frontends.precision import GraphRunner
+from foldbn.frontends.frozen import FLOATS, FrozenModel, NodeDef, Port, node_of, tensor_name
+from foldbn.frontends.positions import moves, positions, sample_of
 
-UNKNOWN_LENGTH = 32
-_MOVED = (
-    *("Reshape", "ExpandDims", "Squeeze", "Transpose", "Tile", "StridedSlice", "Slice"),
-    *("Pack", "Unpack", "ConcatV2", "Split", "SplitV", "ReverseV2", "BroadcastTo"),
-    *("Pad", "PadV2", "MirrorPad"),
-)
 _ANY_NUMBER = ("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "Shape")
 _SUMS = ("Add", "AddV2")
 _CAST_TO = (1, 2, 3, 9)  # DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64: whole numbers stay the same
@@ -93,11 +77,9 @@ def _uses(
         name = waiting.pop()
         for reader in readers.get(name, []):
             cast = reader.op == "Cast" and reader.attr["DstT"].type in _CAST_TO
-            moves = reader.op in _MOVED or (
-                reader.op == "GatherV2" and node_of(reader.input[1]) != name
-            )
-            if moves or cast or reader.op == "Identity" or _is_chosen(name, reader):
-                moved |= moves
+            goes = moves(name, reader)
+            if goes or cast or reader.op == "Identity" or _is_chosen(name, reader):
+                moved |= goes
                 if reader.name not in seen:
                     seen.add(reader.name)
                     waiting.append(reader.name)
@@ -144,37 +126,13 @@ def _by_position(port: Port, model: FrozenModel, uses: list[_Use]) -> NDArray[An
     Raises:
         Unsupported: the model does not take the lengths that are tried.
     """
-    sample = tuple(length or UNKNOWN_LENGTH for length in port.shape[1:])
-    rows = np.full(sample, np.iinfo(np.int64).max)
-    for use, seen in zip(uses, _positions(port, model, uses, sample), strict=True):
+    none = np.iinfo(np.int64).max
+    rows = np.full(sample_of(port), none)
+    found = positions(port, model, [use.tensor for use in uses])
+    for use, places in zip(uses, found, strict=True):
+        seen = places[places >= 0]
         rows.flat[seen] = np.minimum(rows.flat[seen], use.rows)
     for axis, length in enumerate(port.shape[1:]):
         if length is None:
             rows = rows.min(axis, keepdims=True)
-    return np.where(rows == np.iinfo(np.int64).max, 0, rows)
-
-
-def _positions(
-    port: Port, model: FrozenModel, uses: list[_Use], sample: tuple[int, ...]
-) -> list[NDArray[np.int64]]:
-    """Return for each use the positions in one sample that its tensor is made of."""
-    nodes = tuple(dict.fromkeys(node_of(use.tensor) for use in uses))
-    runner = GraphRunner(replace(model, graph_def=prune(model.graph_def, nodes)))
-    numbers = np.arange(1, int(np.prod(sample)) + 1).reshape(sample)  # 0 is what does not vary
-    batch = model.batch_size or 1
-    others = {
-        each.node: np.zeros((batch, *(n or UNKNOWN_LENGTH for n in each.shape[1:])), each.dtype)
-        for each in model.inputs
-    }
-
-    def run(bit: NDArray[Any]) -> list[NDArray[Any]]:
-        fed = np.broadcast_to(bit, (batch, *sample)).astype(port.dtype)
-        return runner.run([use.tensor for use in uses], others | {port.node: fed})
-
-    resting = run(np.zeros(sample))
-    bits = [run(numbers >> place & 1) for place in range(int(numbers.max()).bit_length())]
-    found = []
-    for before, *now in zip(resting, *bits, strict=True):
-        total = sum((each != before).astype(np.int64) << place for place, each in enumerate(now))
-        found.append(np.setdiff1d(total, [0]) - 1)
-    return found
+    return np.where(rows == none, 0, rows)

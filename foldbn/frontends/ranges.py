@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldbn.errors import Unsupported
 from foldbn.frontends.context import Context
 from foldbn.frontends.frozen import FLOATS, FrozenModel, NodeDef, Port, readers_of
 from foldbn.frontends.lookups import rows_of
+from foldbn.frontends.positions import moves, positions, sample_of
 
 _SUMS = ("Add", "AddV2")
 _SPAN = 3.0
@@ -59,24 +61,44 @@ def ranges_of(model: FrozenModel) -> dict[str, Range]:
     readers, context = readers_of(model.graph_def), Context(model, {})
     return {
         port.name: replace(
-            _mapped(port, readers, context) if port.dtype in FLOATS else Range(),
+            _mapped(port, model, readers, context) if port.dtype in FLOATS else Range(),
             rows=rows_of(port, model, readers, context),
         )
         for port in model.inputs
     }
 
 
-def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> Range:
-    scale: Any = 1.0
-    shift: Any = 0.0
-    name = port.node
+def _mapped(
+    port: Port, model: FrozenModel, readers: dict[str, list[NodeDef]], context: Context
+) -> Range:
+    scale, shift, moved = _first_map(port, readers, context)
+    if moved is None:
+        sample = port.shape[1:]
+        scale, shift = _of_sample(scale, sample), _of_sample(shift, sample)
+    elif (scale != 1).any() or (shift != 0).any():
+        scale, shift = _moved_back(scale, shift, moved, port, model)
+    if scale is None or shift is None:
+        return Range()
+    scale, shift = np.broadcast_arrays(scale, shift)
+    told = np.isfinite(scale) & np.isfinite(shift) & (scale != 0)
+    told &= (np.abs(shift) <= _FAR) | (np.abs(scale) == 1)
+    known = Range(scale=np.where(told, scale, 1.0), shift=np.where(told, shift, 0.0))
+    return known if known.is_mapped else Range()
+
+
+def _first_map(
+    port: Port, readers: dict[str, list[NodeDef]], context: Context
+) -> tuple[Any, Any, str | None]:
+    """Return the scale and shift of an input, and the tensor that they act on if it was moved."""
+    scale, shift = np.ones(()), np.zeros(())
+    name = start = _moved_to(port, readers)
     while len(found := readers.get(name, [])) == 1:
         (node,) = found
         left, right = (context.constant(source) for source in (*node.input[:2], "", "")[:2])
         number = right if left is None else left
         if node.op == "Mul" and number is not None:
             scale, shift = scale * number, shift * number
-        elif node.op in _SUMS and number is not None:
+        elif _is_sum(node) and number is not None:
             shift = shift + number
         elif node.op == "Sub" and right is not None:
             shift = shift - right
@@ -86,15 +108,55 @@ def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> 
         elif node.op != "Identity":
             break
         name = node.name
-    sample = port.shape[1:]
-    scale, shift = _of_sample(np.asarray(scale), sample), _of_sample(np.asarray(shift), sample)
-    if scale is None or shift is None:
-        return Range()
-    scale, shift = np.broadcast_arrays(scale, shift)
-    told = np.isfinite(scale) & np.isfinite(shift) & (scale != 0)
-    told &= (np.abs(shift) <= _FAR) | (np.abs(scale) == 1)
-    known = Range(scale=np.where(told, scale, 1.0), shift=np.where(told, shift, 0.0))
-    return known if known.is_mapped else Range()
+    return scale, shift, None if start == port.node else start
+
+
+def _moved_to(port: Port, readers: dict[str, list[NodeDef]]) -> str:
+    """Return the tensor that an input is as a whole moved to before anything is computed.
+
+    The input itself where it is not, or where several tensors have parts of it.
+    """
+    ends: set[str] = set()
+    seen, waiting = {port.node}, [port.node]
+    while waiting:
+        name = waiting.pop()
+        for reader in readers.get(name, []):
+            if not moves(name, reader):
+                ends.add(name)
+            elif reader.name not in seen:
+                seen.add(reader.name)
+                waiting.append(reader.name)
+    return ends.pop() if len(ends) == 1 else port.node
+
+
+def _is_sum(node: NodeDef) -> bool:
+    bias = node.op == "BiasAdd" and node.attr["data_format"].s != b"NCHW"
+    return bool(node.op in _SUMS or bias)
+
+
+def _moved_back(
+    scale: NDArray[Any], shift: NDArray[Any], moved: str, port: Port, model: FrozenModel
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """Return a map of a tensor that an input was moved to, as one of the input itself.
+
+    None where it widens the tensor, or is another one along an open length.
+    """
+    try:
+        (places,) = positions(port, model, [moved])
+        scale, shift = (np.broadcast_to(each, places.shape) for each in (scale, shift))
+    except (Unsupported, ValueError):  # the second one from NumPy
+        return None, None
+    there = places >= 0
+    back = np.ones(sample_of(port)), np.zeros(sample_of(port))
+    for each, own in zip(back, (scale, shift), strict=True):
+        each.flat[places[there]] = own[there]
+    for axis, length in enumerate(port.shape[1:]):
+        if length is None:
+            first = tuple(each.take([0], axis) for each in back)
+            if any((each != one).any() for each, one in zip(back, first, strict=True)):
+                return None, None
+            back = first[0], first[1]
+    return back
 
 
 def _of_sample(value: NDArray[Any], sample: tuple[int | None, ...]) -> NDArray[Any] | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foldbn.errors import BadSamples
 from foldbn.frontends.frozen import FLOATS, Port
-from foldbn.frontends.lookups import UNKNOWN_LENGTH
+from foldbn.frontends.positions import UNKNOWN_LENGTH
 from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 

@@ -157,6 +157,32 @@ def test_shape_of_a_scale(shape):
     np.testing.assert_allclose(found.scale, 0.01, rtol=1e-6)
 
 
+@pytest.mark.parametrize("length", [4, None])
+def test_colours_in_another_order(length):
+    """What is subtracted after the colours have changed places is led back to where they were."""
+    x = keras.Input((length, length, 3), name="x")
+    y = keras.applications.resnet50.preprocess_input(x)
+    found = ranges(x, layers.Conv2D(2, 3)(y))["x"]
+    means = np.broadcast_to(found.shift, (4, 4, 3))
+    np.testing.assert_allclose(means[0, 0], [-123.68, -116.779, -103.939], rtol=1e-6)
+    assert (means == means[0, 0]).all()
+    assert (found.scale == 1).all()
+
+
+def test_a_part_that_is_scaled():
+    """What is cut off has no scale."""
+    x = keras.Input((3,), name="x")
+    y = x[:, 1:] * np.float32([2, 5])
+    found = ranges(x, layers.Dense(2)(y))["x"]
+    np.testing.assert_array_equal(found.scale, [1, 2, 5])
+
+
+def test_steps_of_an_open_length_that_are_scaled():
+    """A scale that is there from the second step on is none of every step."""
+    x = keras.Input((None, 2), name="x")
+    assert ranges(x, layers.Dense(2)(x[:, 1:] * 0.01))["x"] == Range()
+
+
 def test_grey_that_becomes_colours():
     """A scale that widens the sample tells of it by its first channel."""
     x = keras.Input((8, 8, 1), name="x")

@@ -90,7 +90,7 @@ SCALINGS: dict[str, Any] = {
     "mean and deviation": layers.Normalization(
         mean=[123.7, 116.3, 103.5], variance=[58.4**2, 57.1**2, 57.4**2]
     ),
-    "mean alone": lambda x: x - np.float32([103.9, 116.8, 123.7]),
+    "mean alone": keras.applications.resnet50.preprocess_input,
 }
 
 
