@@ -230,4 +230,11 @@ def _port(name: str, node: str, tensor: Any, declared: Shape | None) -> Port:
             f"{name!r} has no batch axis: its shape is ()",
             "foldbn takes models whose inputs and outputs have the batch as their first axis",
         )
+    if 0 in shape:
+        lengths = ["any" if length is None else str(length) for length in shape[1:]]
+        first = "batch" if shape[0] is None else str(shape[0])
+        raise Unsupported(
+            f"{name!r} holds no numbers: its shape is ({', '.join([first, *lengths])})",
+            "there is nothing to compute or to compare: export the model without it",
+        )
     return Port(name, node, shape, tensor.dtype.name)

@@ -6,23 +6,21 @@ first is no number around 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foldbn.errors import Unsupported
 from foldbn.frontends.context import Context
-from foldbn.frontends.frozen import FLOATS, FrozenModel, NodeDef, Port, node_of, readers_of
+from foldbn.frontends.frozen import FLOATS, FrozenModel, NodeDef, Port, readers_of
+from foldbn.frontends.lookups import rows_of
+from foldbn.frontends.positions import moves, positions, sample_of
 
-_SAME_NUMBERS = (
-    *("Identity", "Reshape", "ExpandDims", "Squeeze", "Transpose", "Tile", "StridedSlice", "Slice"),
-    *("Pack", "Unpack", "ConcatV2", "Split"),
-)
-_ANY_NUMBER = ("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "Shape")
 _SUMS = ("Add", "AddV2")
+_SPAN = 3.0
 _FAR = 100.0  # deviations from zero to the mean: nearer to the mean all digits cancel
-_INTEGERS = (3, 9)  # DT_INT32, DT_INT64
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,14 @@ class Range:
     """What is known of one input.
 
     Attributes:
-        rows: of the smallest table that an integer input looks up, or 0: none, or nobody knows.
+        rows: of the smallest table that each number looks up, one number or an array that
+            broadcasts against one sample; 0 where it looks up none, or nobody knows.
         scale: what a float input is multiplied by before anything else happens to it, one
             number or an array that broadcasts against one sample.
         shift: what is added then, likewise.
     """
 
-    rows: int = 0
+    rows: NDArray[Any] | int = 0
     scale: NDArray[Any] | float = 1.0
     shift: NDArray[Any] | float = 0.0
 
@@ -45,68 +44,61 @@ class Range:
         """Whether scale or shift do anything."""
         return bool(np.any(self.scale != 1) or np.any(self.shift != 0))
 
+    @property
+    def span(self) -> NDArray[Any]:
+        """How far from zero the numbers are after scale and shift, of their shape.
+
+        Three deviations where they are scaled, and that holds [0, 1] and [-1, 1] as well. A
+        mean that is subtracted alone tells of the numbers' size and not of their deviation:
+        they may be anything from zero to twice the mean.
+        """
+        only_shifted = np.abs(self.scale) == 1
+        return np.where(only_shifted, np.maximum(np.abs(self.shift), _SPAN), _SPAN)
+
 
 def ranges_of(model: FrozenModel) -> dict[str, Range]:
     """Return what is known of each input of a model whose constants are folded, by its name."""
     readers, context = readers_of(model.graph_def), Context(model, {})
     return {
-        port.name: _mapped(port, readers, context)
-        if port.dtype in FLOATS
-        else Range(rows=_rows(port, readers, context))
+        port.name: replace(
+            _mapped(port, model, readers, context) if port.dtype in FLOATS else Range(),
+            rows=rows_of(port, model, readers, context),
+        )
         for port in model.inputs
     }
 
 
-def _rows(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> int:
-    rows: list[int] = []
-    seen, waiting = {port.node}, [port.node]
-    while waiting:
-        name = waiting.pop()
-        for reader in readers.get(name, []):
-            cast = reader.op == "Cast" and reader.attr["DstT"].type in _INTEGERS
-            if reader.op in _SAME_NUMBERS or cast or _is_chosen(name, reader):
-                if reader.name not in seen:
-                    seen.add(reader.name)
-                    waiting.append(reader.name)
-            elif reader.op == "GatherV2" and node_of(reader.input[1]) == name:
-                found = _table(reader, context)
-                if not found:
-                    return 0
-                rows.append(found)
-            elif reader.op == "OneHot" and node_of(reader.input[0]) == name:
-                depth = context.constant(reader.input[1])
-                rows += [] if depth is None else [int(depth)]
-            elif reader.op not in _ANY_NUMBER and not _counts_back(name, reader, readers):
-                return 0
-    return min(rows, default=0)
+def _mapped(
+    port: Port, model: FrozenModel, readers: dict[str, list[NodeDef]], context: Context
+) -> Range:
+    scale, shift, moved = _first_map(port, readers, context)
+    if moved is None:
+        sample = port.shape[1:]
+        scale, shift = _of_sample(scale, sample), _of_sample(shift, sample)
+    elif (scale != 1).any() or (shift != 0).any():
+        scale, shift = _moved_back(scale, shift, moved, port, model)
+    if scale is None or shift is None:
+        return Range()
+    scale, shift = np.broadcast_arrays(scale, shift)
+    told = np.isfinite(scale) & np.isfinite(shift) & (scale != 0)
+    told &= (np.abs(shift) <= _FAR) | (np.abs(scale) == 1)
+    known = Range(scale=np.where(told, scale, 1.0), shift=np.where(told, shift, 0.0))
+    return known if known.is_mapped else Range()
 
 
-def _is_chosen(name: str, node: NodeDef) -> bool:
-    return bool(node.op == "SelectV2" and node_of(node.input[2]) == name)
-
-
-def _counts_back(name: str, node: NodeDef, readers: dict[str, list[NodeDef]]) -> bool:
-    """Whether a sum is taken in the place of negative indices only, as Keras does."""
-    return node.op in _SUMS and all(_is_chosen(name, each) for each in readers.get(node.name, []))
-
-
-def _table(gather: NodeDef, context: Context) -> int:
-    """Return how many rows a lookup can choose from, 0 where the table is computed."""
-    table, axis = context.constant(gather.input[0]), context.constant(gather.input[2])
-    return 0 if table is None or axis is None else int(table.shape[int(axis)])
-
-
-def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> Range:
-    scale: Any = 1.0
-    shift: Any = 0.0
-    name = port.node
+def _first_map(
+    port: Port, readers: dict[str, list[NodeDef]], context: Context
+) -> tuple[Any, Any, str | None]:
+    """Return the scale and shift of an input, and the tensor that they act on if it was moved."""
+    scale, shift = np.ones(()), np.zeros(())
+    name = start = _moved_to(port, readers)
     while len(found := readers.get(name, [])) == 1:
         (node,) = found
         left, right = (context.constant(source) for source in (*node.input[:2], "", "")[:2])
         number = right if left is None else left
         if node.op == "Mul" and number is not None:
             scale, shift = scale * number, shift * number
-        elif node.op in _SUMS and number is not None:
+        elif _is_sum(node) and number is not None:
             shift = shift + number
         elif node.op == "Sub" and right is not None:
             shift = shift - right
@@ -116,18 +108,70 @@ def _mapped(port: Port, readers: dict[str, list[NodeDef]], context: Context) -> 
         elif node.op != "Identity":
             break
         name = node.name
-    scale, shift = np.asarray(scale), np.asarray(shift)
-    length = len(port.shape)
-    fits = all(
-        each.ndim <= length and each.shape[: each.ndim + 1 - length] in ((), (1,))
-        for each in (scale, shift)
-    )
-    usable = fits and np.isfinite(scale).all() and (scale != 0).all()
-    if not usable or not (np.abs(shift) <= _FAR).all():
-        return Range()
-    return Range(scale=_of_sample(scale, length), shift=_of_sample(shift, length))
+    return scale, shift, None if start == port.node else start
 
 
-def _of_sample(value: NDArray[Any], rank: int) -> NDArray[Any]:
-    """Return an array that broadcasts against a batch without the batch's axis."""
-    return value.reshape(value.shape[1:]) if value.ndim == rank else value
+def _moved_to(port: Port, readers: dict[str, list[NodeDef]]) -> str:
+    """Return the tensor that an input is as a whole moved to before anything is computed.
+
+    The input itself where it is not, or where several tensors have parts of it.
+    """
+    ends: set[str] = set()
+    seen, waiting = {port.node}, [port.node]
+    while waiting:
+        name = waiting.pop()
+        for reader in readers.get(name, []):
+            if not moves(name, reader):
+                ends.add(name)
+            elif reader.name not in seen:
+                seen.add(reader.name)
+                waiting.append(reader.name)
+    return ends.pop() if len(ends) == 1 else port.node
+
+
+def _is_sum(node: NodeDef) -> bool:
+    bias = node.op == "BiasAdd" and node.attr["data_format"].s != b"NCHW"
+    return bool(node.op in _SUMS or bias)
+
+
+def _moved_back(
+    scale: NDArray[Any], shift: NDArray[Any], moved: str, port: Port, model: FrozenModel
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """Return a map of a tensor that an input was moved to, as one of the input itself.
+
+    None where it widens the tensor, or is another one along an open length.
+    """
+    try:
+        (places,) = positions(port, model, [moved])
+        scale, shift = (np.broadcast_to(each, places.shape) for each in (scale, shift))
+    except (Unsupported, ValueError):  # the second one from NumPy
+        return None, None
+    there = places >= 0
+    back = np.ones(sample_of(port)), np.zeros(sample_of(port))
+    for each, own in zip(back, (scale, shift), strict=True):
+        each.flat[places[there]] = own[there]
+    for axis, length in enumerate(port.shape[1:]):
+        if length is None:
+            first = tuple(each.take([0], axis) for each in back)
+            if any((each != one).any() for each, one in zip(back, first, strict=True)):
+                return None, None
+            back = first[0], first[1]
+    return back
+
+
+def _of_sample(value: NDArray[Any], sample: tuple[int | None, ...]) -> NDArray[Any] | None:
+    """Return an array that broadcasts against one sample, and does not widen it.
+
+    Of what would widen a single channel, as of grey that becomes colours, the first part stands
+    for all. Of a length that is open nobody knows whether it fits: None, as for other shapes.
+    """
+    if value.ndim == len(sample) + 1 and len(value) == 1:
+        value = value[0]
+    if value.ndim > len(sample):
+        return None
+    for axis in range(-value.ndim, 0):
+        if sample[axis] == 1:
+            value = value.take([0], axis)
+        elif value.shape[axis] not in (1, sample[axis]):
+            return None
+    return value

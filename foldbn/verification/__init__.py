@@ -3,7 +3,7 @@
 from foldbn.verification.algebra import Proof, check_algebra, prove
 from foldbn.verification.batches import Samples
 from foldbn.verification.halves import computes_in_half
-from foldbn.verification.reference import Reference, Yardstick, make_references
+from foldbn.verification.reference import Reference, Yardstick, computes, make_references
 from foldbn.verification.rounding import verify_artifact, worst_of
 from foldbn.verification.samples import check_there, generate_samples, load_samples
 
@@ -14,6 +14,7 @@ __all__ = [
     "Yardstick",
     "check_algebra",
     "check_there",
+    "computes",
     "computes_in_half",
     "generate_samples",
     "load_samples",

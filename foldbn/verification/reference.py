@@ -104,6 +104,17 @@ def in_float64(model: FrozenModel) -> Evaluator:
     return Evaluator(widen(model))
 
 
+def computes(model: FrozenModel, sets: Sequence[Samples]) -> bool:
+    """Whether `model` takes all samples: an index may be beyond the table that it looks up."""
+    evaluate = Evaluator(model)
+    try:
+        for samples in sets:
+            evaluate(samples)
+    except Unsupported:
+        return False
+    return True
+
+
 def make_references(
     original: FrozenModel,
     sets: Sequence[Samples],
@@ -125,7 +136,7 @@ def make_references(
         own: the model as the framework gave it; `original`, if not given.
 
     Raises:
-        BadSamples: no sample is left.
+        BadSamples: no sample is left, or an output is empty.
         Unsupported: the model's output for a sample depends on its batch, or on chance.
     """
     exactly, yardstick = exactly or in_float64(original), yardstick or Yardstick(original)
@@ -135,7 +146,9 @@ def make_references(
     roughly = _roughened(original, sets[0]) or exactly
     references = []
     for samples in sets:
-        exact, single = exactly(samples), singly(samples)
+        exact = exactly(samples)
+        _check_numbers(samples, exact)
+        single = singly(samples)
         native = single if natively is singly else natively(samples)
         if original.batch_size is None and samples is sets[-1]:
             _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
@@ -197,14 +210,18 @@ def _jitter(evaluate: Evaluator, samples: Samples, exact: Outputs) -> Outputs:
     tries = 1 if all(array.size >= _ENOUGH for array in exact.values()) else _TRIES
     for _ in range(tries):
         shaken = {
-            name: array * (1 + _UNITS * rng.uniform(-1, 1, array.shape))
-            if array.dtype.kind == "f"
-            else array
+            name: _shaken(rng, array) if array.dtype.kind == "f" else array
             for name, array in samples.items()
         }
         for name, array in evaluate(shaken).items():
             moved[name] += np.square(array.astype(np.float64) - exact[name]) / tries
     return {name: np.sqrt(array) for name, array in moved.items()}
+
+
+def _shaken(rng: np.random.Generator, array: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers a little off: whole ones away from zero, so that a row stays the same row."""
+    off = rng.uniform(-1, 1, array.shape)
+    return array * (1 + _UNITS * np.where(array == np.trunc(array), np.abs(off), off))
 
 
 def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:
@@ -215,6 +232,18 @@ def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:
     for array in arrays:
         finite &= np.isfinite(array).reshape(count, -1).all(axis=1)
     return finite
+
+
+def _check_numbers(samples: Samples, exact: Outputs) -> None:
+    """Refuse samples of lengths that leave nothing of an output."""
+    for name, array in exact.items():
+        if not array.size:
+            given = ", ".join(f"{port!r} {each.shape}" for port, each in samples.items())
+            raise BadSamples(
+                f"{name!r} holds no number on inputs of the shapes {given}: its shape is"
+                f" {array.shape}",
+                "give inputs of lengths that leave something of it, with --samples",
+            )
 
 
 def _check_independence(exact: Outputs, alone: Outputs) -> None:

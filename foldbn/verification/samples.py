@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 
 from foldbn.errors import BadSamples
 from foldbn.frontends.frozen import FLOATS, Port
+from foldbn.frontends.positions import UNKNOWN_LENGTH
 from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 
 _FORMATS = "samples are .npy or .npz files"
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
+_MOST_ROWS = 2**31
 _FEWEST = 6
 _MOST_NUMBERS = 2**20
-_UNKNOWN_LENGTH = 32
 _BYTES = ("uint8", "int8")  # pixels
 _INTEGERS = (*_BYTES, "uint16", "int16", "uint32", "int32", "uint64", "int64")
 _MOST_OF_HALF, _MOST_OF_SINGLE = 3e4, 1e30
+_WHOLE = {"bfloat16": 2**8, "float16": 2**11}  # beyond it some whole numbers are missing
+_WHOLE_OF_SINGLE = 2**24
 
 
 def generate_samples(
@@ -37,9 +40,11 @@ def generate_samples(
     Floats are numbers that the port's own type holds, and given in float32.
     Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
     of the second, normal with deviation 1; of the third, normal with deviation 3, or, where a
-    model begins with a scale and shift, as one of images does, uniform in [0, 1) after these. The
-    sets are kept apart because the greater the inputs, the greater the rounding. Integers are drawn
-    from the rows of the tables they look up; bytes are any; others are 0 or 1, which every table
+    model begins with a scale and shift, as one of images does, uniform in [-3, 3) after these, and
+    in [-|shift|, |shift|) after a shift alone that is greater than 3. The sets are kept apart
+    because the greater the inputs, the greater the rounding. What looks up tables, integers and
+    floats alike, is drawn from their rows, each number from those of its own table, and chooses the
+    last rows in the last sample; other bytes are any; other integers are 0 or 1, which every table
     has rows for. Large inputs get fewer samples. Lengths that the model leaves open are those
     of the samples `like`, or 32.
 
@@ -66,7 +71,7 @@ def generate_samples(
 
 def _sample_shape(port: Port, like: Samples | None) -> tuple[int, ...]:
     """Return the port's shape, with unknown lengths as in the user's own samples."""
-    known = like[port.name].shape[1:] if like else [_UNKNOWN_LENGTH] * len(port.shape[1:])
+    known = like[port.name].shape[1:] if like else [UNKNOWN_LENGTH] * len(port.shape[1:])
     return tuple(own or n for own, n in zip(port.shape[1:], known, strict=True))
 
 
@@ -75,6 +80,18 @@ def _draw(
 ) -> NDArray[Any]:
     if dtype not in FLOATS:
         return _draw_integers(rng, shape, dtype, known.rows)
+    values = _draw_floats(rng, kind, shape, dtype, known)
+    if not np.any(known.rows):
+        return values
+    rows = np.minimum(known.rows, _WHOLE.get(dtype, _WHOLE_OF_SINGLE))
+    ids = rng.integers(0, np.maximum(rows, 1), shape)
+    ids[-1] = rows - 1
+    return np.where(rows > 0, ids, values).astype(np.float32)
+
+
+def _draw_floats(
+    rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str, known: Range
+) -> NDArray[Any]:
     if kind == "uniform":
         values = rng.random(shape)
         values[0], values[-1] = 0, 1
@@ -82,19 +99,23 @@ def _draw(
     if kind == "normal":
         return _held(rng.standard_normal(shape), dtype)
     if known.is_mapped:
-        return _held(_within((rng.random(shape) - known.shift) / known.scale, dtype), dtype)
+        after = rng.uniform(-1, 1, shape) * known.span
+        return _held(_within((after - known.shift) / known.scale, dtype), dtype)
     return _held(3 * rng.standard_normal(shape), dtype)
 
 
 def _draw_integers(
-    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, rows: int
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, rows: NDArray[Any] | int
 ) -> NDArray[Any]:
-    if not rows and dtype in _BYTES:
-        return rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, shape).astype(dtype)
-    last = np.iinfo(dtype).max if dtype in _INTEGERS else 1
-    values = rng.integers(0, min(rows or 2, last + 1), shape).astype(dtype)
-    values.flat[-1] = min(rows or 2, last + 1) - 1
-    return values
+    """Return rows of tables, the last ones in the last sample; any bytes; or 0 and 1."""
+    least, most = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype in _INTEGERS else (0, 1)
+    lowest, count = (least, most + 1 - least) if dtype in _BYTES else (0, 2)
+    looked_up = np.asarray(rows) > 0
+    low = np.where(looked_up, 0, lowest)
+    high = np.where(looked_up, np.minimum(rows, min(most, _MOST_ROWS) + 1), lowest + count)
+    values = rng.integers(low, high, shape)
+    values[-1] = high - 1
+    return values.astype(dtype)
 
 
 def _within(values: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -68,6 +68,10 @@ def _row_sums(tf: Any, _: Any, x: Any) -> Any:
     return {"y": tf.reduce_sum(x, axis=1)}
 
 
+def _nothing(_tf: Any, _: Any, x: Any) -> Any:
+    return {"y": x[:, :0]}
+
+
 def _densified(tf: Any, _: Any, x: Any) -> Any:
     return {"y": tf.sparse.to_dense(x)}
 
@@ -84,6 +88,17 @@ UNSUPPORTED = {
     ),
     "no rank": (lambda: _spec(None, name="x"), _doubled, "'x' has no known rank"),
     "no batch": (lambda: _spec((), name="x"), _doubled, "'x' has no batch axis"),
+    "input of length 0": (
+        lambda: _spec((None, 3, 0), name="x"),
+        _row_sums,
+        r"'x' holds no numbers: its shape is \(batch, 3, 0\)",
+    ),
+    "output of length 0": (
+        lambda: _spec((None, 3), name="x"),
+        _nothing,
+        r"'y' holds no numbers: its shape is \(batch, 0\)",
+    ),
+    "batch of 0": (lambda: _spec((0, 3), name="x"), _doubled, "'x' holds no numbers"),
     "sparse": (
         lambda: __import__("tensorflow").SparseTensorSpec((None, 3)),
         _densified,

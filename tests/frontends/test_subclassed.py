@@ -25,6 +25,16 @@ class Sub(keras.Model):
 
     def call(self, x):
         return self.last(keras.ops.relu(self.norm(self.first(x))))
+
+class Words(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.rows = keras.layers.Embedding(3, 4)
+        self.first = keras.layers.Dense(6)
+        self.norm = keras.layers.BatchNormalization()
+
+    def call(self, x):
+        return self.norm(self.first(self.rows(x)))
 """
 
 
@@ -58,6 +68,22 @@ def test_of_keras_3(definitions, tmp_path):
     np.testing.assert_allclose(outputs(result.artifacts[0].path, x), truth, rtol=1e-5, atol=1e-5)
     with pytest.raises(Unsupported, match="does not know: 'Sub'"):
         foldbn.inspect(tmp_path / "m.keras")
+
+
+def test_that_looks_up_rows(definitions, tmp_path):
+    """Its file has no type of the input: what is called on floats is given rows all the same."""
+    known: dict[str, type[keras.Model]] = {}
+    exec(DEFINITIONS, known)  # noqa: S102 - as the command does with the user's file
+    model = known["Words"](name="words")
+    model(np.zeros((1, 5), np.int32))
+    randomise(model).save(tmp_path / "m.keras")
+    result = foldbn.convert(
+        tmp_path / "m.keras", custom_objects=definitions, to=("onnx",), bench=False
+    )
+    assert result.summary.folded == 1
+    x = np.random.default_rng(0).integers(0, 3, (7, 5))
+    found = outputs(result.artifacts[0].path, x.astype(np.float32))
+    np.testing.assert_allclose(found, np.asarray(model(x)), rtol=1e-5, atol=1e-5)
 
 
 def test_of_keras_2(foreign_models, definitions, tmp_path):

@@ -83,6 +83,18 @@ def test_algebra_lets_no_nan_pass(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_that_is_empty_on_these_lengths():
+    """What cuts off 40 steps of 32 leaves nothing to compare, and asks for longer inputs."""
+    import keras
+
+    x = keras.Input((None, 3), name="x")
+    original = journeys.of_keras(keras.Model(x, x[:, 40:] * 2.0)).loaded.single
+    with pytest.raises(BadSamples, match=r"no number .* \(2, 0, 3\)") as caught:
+        verification.make_references(original, [{"x": np.ones((2, 32, 3), np.float32)}])
+    assert "--samples" in caught.value.hint
+    assert verification.make_references(original, [{"x": np.ones((2, 50, 3), np.float32)}])
+
+
 SABOTAGE = """
 import sys
 from dataclasses import replace
