@@ -36,9 +36,14 @@ class FoldbnError(Exception):
 
 def said(error: BaseException) -> str:
     """Return the gist of what a library raised, in one line of at most 300 characters."""
+    return all_said(error)[:300]
+
+
+def all_said(error: BaseException) -> str:
+    """Return what a library raised, in one line."""
     # Keras writes in colours, and lists every argument of the call that failed.
     text = _COLOURS.sub("", str(error)).partition("Arguments received by")[0]
-    return " ".join(text.split())[:300]
+    return " ".join(text.split())
 
 
 def _kinds(base: type[FoldbnError]) -> list[type[FoldbnError]]:

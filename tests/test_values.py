@@ -123,6 +123,18 @@ def test_log_that_is_a_pipe(capfd, networks, tmp_path):
             assert "no regular file" in err
 
 
+@pytest.mark.parametrize("content", ["", "before\n"])
+def test_log_that_standard_error_goes_to(networks, tmp_path, content):
+    """A file that is no log is not added to either, because standard error goes there as well."""
+    kept = tmp_path / "kept"
+    kept.write_text(content)
+    command = ["bash", "-c", f'"$0" "$@" 2>>{kept}']
+    finished = run_by(command, "inspect", networks / "bn_axis_1.h5", "--log-file", kept)
+    assert finished.returncode == 2
+    assert f"'{kept}' exists and is no log" in kept.read_text()
+    assert "worker printed" not in kept.read_text()
+
+
 @pytest.mark.parametrize("shell", ["", "2>FILE", "2>&1 | cat"])
 @pytest.mark.parametrize("log", ["/dev/null", "/dev/stderr"])
 def test_log_that_is_not_kept(networks, tmp_path, log, shell):

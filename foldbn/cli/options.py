@@ -65,7 +65,12 @@ class Finite(click.FloatRange):
 
 shell_options = _together(
     click.option("--json", is_flag=True, help="One JSON document on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="No progress; only what was written."),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        help="No progress, no report: only the paths of the files that were written or verified.",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Every figure there is."),
     click.option("--debug", is_flag=True, help="Tracebacks of errors."),
     click.option("--log-file", type=MODEL, metavar="FILE", help="Keep all that TensorFlow prints."),

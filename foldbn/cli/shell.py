@@ -16,6 +16,7 @@ import click
 from foldbn.errors import FoldbnError, ReportLost, UsageError
 
 LOG_HEADER = b"# what foldbn's worker printed\n"
+_STANDARD_ERROR = ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")
 _PIPED_WIDTH = 200  # nothing wraps in a file or a log
 _PHASES = {
     "load": "loading the model",
@@ -32,7 +33,7 @@ class Shell:
 
     Attributes:
         json: one JSON document on stdout and nothing else there.
-        quiet: no progress, and only the paths of what was written.
+        quiet: no progress, and only the paths of what was written or verified.
         verbose: every figure there is.
         log_file: keeps everything that the worker prints.
         memory_limit: GB that the worker may take; 0 is no limit, None the default.
@@ -152,10 +153,13 @@ def _check_log_file(path: Path | None) -> None:
 def _only_takes(path: Path) -> bool:
     """Whether what is written to a file is not kept there: it is ``/dev/null``, or ``/dev/stderr``.
 
-    Another device or a FIFO may let whoever opens it wait for ever.
+    Another device or a FIFO may let whoever opens it wait for ever. The file that standard error
+    goes to is one to keep, unless it is called standard error.
     """
+    if os.path.abspath(path) in _STANDARD_ERROR:  # noqa: PTH100 - which leaves links alone
+        return True
     found, takes = path.stat(), (Path(os.devnull).stat(), os.fstat(2))
-    return any(os.path.samestat(found, each) for each in takes)
+    return not path.is_file() and any(os.path.samestat(found, each) for each in takes)
 
 
 def _is_log(path: Path) -> bool:

@@ -20,6 +20,7 @@ from foldbn.frontends.unpacking import hdf5_in
 
 _FREE = 2**22  # weights that may be made in any case: 16 MiB
 _LARGEST = 2**28  # numbers in one tensor for one sample: 1 GiB
+_MOST_SAMPLES = 2**10  # in a batch that a graph fixes: of more, so many are let pass
 _HINT = "the configuration in the file is not that of the weights beside it"
 
 
@@ -98,22 +99,61 @@ def check_tensors(model: Any, name: str) -> None:
                     _check_tensor(math.prod(length or 1 for length in tensor.shape[1:]), repr(name))
 
 
-def check_graph(graph: Any) -> None:
-    """Refuse a graph that computes a tensor of a size that no memory holds.
+def check_graph(graph: Any, batch: int | None = None) -> None:
+    """Refuse a graph that computes a tensor of a size that no memory holds, in loops as well.
 
     Args:
         graph: a tf.Graph, whose constants are there already; it is not run.
+        batch: how many samples its inputs hold, where the graph itself fixes it.
 
     Raises:
-        Unsafe: a tensor has more than 2^28 numbers, a length of None taken for 1.
+        Unsafe: a tensor has more than 2^28 numbers for each sample, a length of None taken for 1.
     """
-    for operation in graph.get_operations():
-        if operation.type == "Const":
-            continue
-        for tensor in operation.outputs:
-            if tensor.shape.rank:
-                numbers = math.prod(length or 1 for length in tensor.shape)
-                _check_tensor(numbers, f"the op {operation.type} ({operation.name})")
+    functions = {each.signature.name: each for each in graph.as_graph_def().library.function}
+    waiting, seen = [graph], set()
+    with graph.as_default():
+        while waiting:
+            for operation in waiting.pop().get_operations():
+                if operation.type != "Const":
+                    _check_outputs(operation, min(batch or 1, _MOST_SAMPLES))
+                shapes = _shapes_inside(operation) if functions else []
+                for name in _called(operation.node_def) & functions.keys():
+                    call = (name, str(shapes))
+                    if call not in seen:
+                        seen.add(call)
+                        waiting.append(_inside(functions[name], shapes))
+
+
+def _check_outputs(operation: Any, batch: int) -> None:
+    for tensor in operation.outputs:
+        if tensor.shape.rank:
+            numbers = math.prod(length or 1 for length in tensor.shape)
+            # Where samples and steps are one axis, its length is a multiple of the batch.
+            samples = batch if not (tensor.shape[0] or 1) % batch else 1
+            _check_tensor(numbers // samples, f"the op {operation.type} ({operation.name})")
+
+
+def _called(node: Any) -> set[str]:
+    """Return the functions that a node names: the body of a loop, say."""
+    return {each.name for value in node.attr.values() for each in (value.func, *value.list.func)}
+
+
+def _shapes_inside(operation: Any) -> list[Any]:
+    """Return the shapes that a function gets: what goes round in a loop, what a branch reads."""
+    if operation.type in ("While", "StatelessWhile"):
+        return [tensor.shape for tensor in operation.outputs]
+    chooses = operation.type in ("If", "StatelessIf", "Case", "StatelessCase")
+    return [tensor.shape for tensor in operation.inputs[1 if chooses else 0 :]]
+
+
+def _inside(function: Any, shapes: list[Any]) -> Any:
+    """Return a function of the current graph as a graph, with its shapes as far as they go."""
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+    try:
+        return function_def_to_graph(function, input_shapes=shapes)
+    except ValueError:  # other arguments than it takes, which whoever runs it will say
+        return function_def_to_graph(function)
 
 
 def _check_tensor(numbers: int, name: str) -> None:

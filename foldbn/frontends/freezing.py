@@ -187,7 +187,7 @@ def _finish(
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
-    check_graph(graph)
+    check_graph(graph, _batch(graph, inputs))
     names = unique_names([port.name for port in (*inputs, *outputs)])
     nodes = [node_of(port.tensor) for port in inputs] + list(keep)
     declared = [port.shape for port in (*inputs, *outputs)]
@@ -201,6 +201,12 @@ def _finish(
         raise Unsupported(f"the inputs disagree on the batch axis: {shapes}")
     known = _of_nodes(values, graph_def)
     return FrozenModel(graph_def, fed, tuple(ports[len(inputs) :]), layers, values=known)
+
+
+def _batch(graph: Any, inputs: Sequence[Named]) -> int | None:
+    """Return how many samples the inputs hold, where the graph fixes it."""
+    shape = graph.get_tensor_by_name(f"{node_of(inputs[0].tensor)}:0").shape
+    return shape[0] if shape.rank else None
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import FoldbnError, Unsupported, UsageError, said
+from foldbn.errors import FoldbnError, Unsupported, UsageError, all_said, said
 from foldbn.frontends.budget import bounded, check_budget, check_tensors
 from foldbn.frontends.configs import check_config, read_config
 from foldbn.frontends.freezing import freeze
@@ -130,13 +130,13 @@ def _load_with_keras(path: Path, kind: Format, config: Any, own: dict[str, Any])
 
 
 def _explain(path: Path, error: Exception) -> Unsupported:
-    text = " ".join(str(error).split())
-    if unknown := _UNKNOWN.search(text):
+    if unknown := _UNKNOWN.search(" ".join(str(error).split())):
         return Unsupported(
             f"{str(path)!r} has a layer or function that Keras does not know: {unknown[1]!r}",
             "--custom-objects FILE.py takes a Python file that defines it",
         )
     # Keras quotes whole configurations; the cause stands at the end.
+    text = all_said(error)
     cause = text if len(text) < 300 else f"{text[:80]} ... {text[-200:]}"
     return Unsupported(
         f"Keras cannot load {str(path)!r}: {type(error).__name__}: {cause}",

@@ -75,7 +75,7 @@ def _check_ratio(declared: int, stored: int, name: str) -> None:
 
 
 def check_zip(archive: zipfile.ZipFile, name: str, stored: int) -> None:
-    """Refuse a zip archive whose members reach outside, repeat, or unpack to far too much.
+    """Refuse a zip archive whose members reach outside, clash, or unpack to far too much.
 
     What may be declared in any case is for all members together, since all may be unpacked; and
     none may declare more because another one is stored as it is.
@@ -89,6 +89,8 @@ def check_zip(archive: zipfile.ZipFile, name: str, stored: int) -> None:
         Unsafe: it does one of these.
     """
     seen: set[str] = set()
+    files: set[str] = set()
+    above: set[str] = set()
     members = archive.infolist()
     if len(members) > _MEMBERS:
         raise Unsafe(f"{name!r} has {len(members):,} members, more than any model", _HINT)
@@ -101,6 +103,11 @@ def check_zip(archive: zipfile.ZipFile, name: str, stored: int) -> None:
         if str(path) in seen:
             raise Unsafe(f"{name!r} has two members {member.filename!r}", _HINT)
         seen.add(str(path))
+        above.update(map(str, path.parents))
+        if not member.is_dir():
+            files.add(str(path))
+    if clash := sorted(files & above):
+        raise Unsafe(f"{name!r} has members below {clash[0]!r}, which is a file", _HINT)
     if sum(member.compress_size for member in members) > stored:
         raise Unsafe(f"{name!r} has members that share their bytes", _HINT)
     large = [member for member in members if member.file_size > _RATIO * member.compress_size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
@@ -11,9 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from foldbn.errors import WriteFailed
+from foldbn.errors import Unreadable, WriteFailed, said
 from foldbn.frontends.structure import check_hdf5, check_zip
 
+# EFBIG is what a limit on the size of files says.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _OF_KERAS = ("metadata.json", "model.weights.h5", "assets/")
 
 
@@ -32,10 +35,13 @@ def unpacked(archive: zipfile.ZipFile, member: str) -> Iterator[IO[bytes]]:
 
     Raises:
         WriteFailed: there is no room for temporary files.
+        Unreadable: the member is damaged.
     """
     with ExitStack() as stack:
-        with needing_room(f"{archive.filename}/{member}"):
+        name = f"{archive.filename}/{member}"
+        with needing_room(name, making=True):
             content = stack.enter_context(tempfile.TemporaryFile())
+        with needing_room(name):
             with archive.open(member) as packed:
                 shutil.copyfileobj(packed, content)
             content.flush()
@@ -55,6 +61,7 @@ def hdf5_in(archive: zipfile.ZipFile, member: str) -> Iterator[Any]:
 
     Raises:
         WriteFailed: there is no room for temporary files.
+        Unreadable: the member is damaged.
     """
     import h5py
 
@@ -80,6 +87,7 @@ def copy_with_config(path: Path, kind: str, config: Any, folder: Path) -> Path:
 
     Raises:
         Unsafe: the file was changed and reaches outside itself now, or declares too much.
+        Unreadable: what is read is damaged, or has names that no file may have.
         WriteFailed: there is no room for temporary files.
     """
     import h5py
@@ -105,19 +113,26 @@ def copy_with_config(path: Path, kind: str, config: Any, folder: Path) -> Path:
 
 
 @contextmanager
-def needing_room(name: str) -> Iterator[None]:
-    """Tell that there is no room for temporary files as just that.
+def needing_room(name: str, *, making: bool = False) -> Iterator[None]:
+    """Tell that there is no room for temporary files as just that, and what else fails as damage.
 
     Args:
         name: of what is unpacked or copied in the block.
+        making: whether the block reads nothing and only makes a temporary file.
 
     Raises:
         WriteFailed: there is none.
+        Unreadable: what is read is damaged, or has names that no file may have.
     """
     try:
         yield
     except OSError as error:
-        raise WriteFailed(
-            f"cannot write a temporary copy of {name!r}: {error.strerror}",
-            "TMPDIR names another folder for temporary files",
+        if making or error.errno in _NO_ROOM:
+            raise WriteFailed(
+                f"cannot write a temporary copy of {name!r}: {error.strerror}",
+                "TMPDIR names another folder for temporary files",
+            ) from error
+        raise Unreadable(
+            f"cannot unpack {name!r}: {error.strerror or said(error)}",
+            "was the download or copy interrupted?",
         ) from error

@@ -27,7 +27,8 @@ _SHARE = 0.9  # of the machine's memory
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _RAN_OUT = re.compile(
     rb"bad_alloc|MemoryError|Cannot allocate memory|Unable to allocate|out of memory"
-    rb"|Failed to allocate|OOM when allocating|Resource temporarily unavailable",
+    rb"|Failed to allocate|Memory allocation still failed|OOM when allocating"
+    rb"|Resource temporarily unavailable",
     re.IGNORECASE,
 )
 

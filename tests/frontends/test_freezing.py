@@ -116,3 +116,78 @@ def test_a_tensor_that_no_memory_holds_is_refused_before_it_is_computed():
     function = tf.function(summed).get_concrete_function(tf.TensorSpec((None, 2), name="x"))
     with pytest.raises(Unsafe, match=r"the op Fill \(Fill\) asks for a tensor of 1,073,741,824"):
         freeze(function, ["x"], ["y"], Layers())
+
+
+def _filled(x: Any) -> Any:
+    import tensorflow as tf
+
+    return x + tf.reduce_sum(tf.fill([2**16, 2**14], tf.reduce_sum(x)))
+
+
+def _squared(x: Any) -> Any:
+    """Compute each number times each other one: of 2^15 numbers 2^30."""
+    import tensorflow as tf
+
+    wide = tf.tile(x[:1], [1, 2**14])
+    return (
+        x
+        + tf.while_loop(
+            lambda i, _: i < 2,
+            lambda i, y: (i + 1, y + tf.reduce_sum(tf.transpose(y) @ y)),
+            (0, wide),
+        )[1][:, :2]
+    )
+
+
+def _in_a_loop(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, _filled(y)), (0, x))[1]
+
+
+def _in_a_branch(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: _filled(x), lambda: x)
+
+
+def _in_a_loop_in_a_branch(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: _in_a_loop(x), lambda: x)
+
+
+HIDDEN = {
+    each.__name__.strip("_"): each
+    for each in (_in_a_loop, _in_a_branch, _in_a_loop_in_a_branch, _squared)
+}
+
+
+@pytest.mark.parametrize("call", HIDDEN.values(), ids=HIDDEN)
+def test_a_tensor_that_no_memory_holds_inside_a_loop_or_branch(call):
+    """What goes round in a loop, or is only computed at times, takes as much memory."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((None, 2), name="x")
+    function = tf.function(call, autograph=False).get_concrete_function(spec)
+    with pytest.raises(Unsafe, match=r"asks for a tensor of 1,073,741,824"):
+        freeze(function, ["x"], ["y"], Layers())
+
+
+@pytest.mark.parametrize(
+    ("batch", "side", "fits"), [(128, 224, True), (None, 2049, False), (1, 2049, False)]
+)
+def test_what_counts_is_one_sample(batch, side, fits):
+    """A batch that the graph fixes is no greater network; [128, 224, 224, 64] is 3.2 M numbers."""
+    import tensorflow as tf
+
+    def repeated(x: Any) -> Any:
+        return tf.reduce_mean(tf.tile(x, [1, 1, 1, 64]), [1, 2])
+
+    spec = tf.TensorSpec((batch, side, side, 1), name="x")
+    function = tf.function(repeated, autograph=False).get_concrete_function(spec)
+    if fits:
+        assert freeze(function, ["x"], ["y"], Layers()).batch_size == batch
+        return
+    with pytest.raises(Unsafe, match="268,697,664 numbers for each sample"):
+        freeze(function, ["x"], ["y"], Layers())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
+import os
 import shutil
 import time
 import zipfile
@@ -13,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
-from foldbn.errors import Unsafe, WriteFailed
+from foldbn.errors import Unreadable, Unsafe, WriteFailed
+from foldbn.frontends import loading
 from foldbn.frontends.budget import check_budget
 from foldbn.frontends.sniff import sniff
 
@@ -81,6 +84,33 @@ def test_members_at_one_place(model):
         sniff(model)
 
 
+@pytest.mark.parametrize(
+    ("names", "file"),
+    [
+        (["model.weights.h5/evil"], "model.weights.h5"),
+        (["assets/a/b", "assets/a"], "assets/a"),
+        (["assets/a", "assets/a/b/c"], "assets/a"),
+    ],
+)
+def test_members_below_a_file(model, names, file):
+    """No folder can have the name of a file beside it; an archive with such members is odd."""
+    with zipfile.ZipFile(model, "a") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(Unsafe, match=f"has members below '{file}'") as caught:
+        sniff(model)
+    assert caught.value.exit_code == 3
+
+
+def test_folders_are_members(model):
+    """Some tools write a member for each folder."""
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("assets/", b"")
+        archive.writestr("assets/a/", b"")
+        archive.writestr("assets/a/b", b"x")
+    assert sniff(model) == "keras-zip"
+
+
 def test_too_many_members(model):
     """Each member is a file to unpack, even an empty one."""
     with zipfile.ZipFile(model, "a") as archive:
@@ -117,3 +147,42 @@ def test_no_room_to_unpack(model, monkeypatch):
     with pytest.raises(WriteFailed, match="temporary copy") as caught:
         sniff(model)
     assert "TMPDIR" in caught.value.hint
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_while_unpacking(model, monkeypatch, code):
+    """What a disk that is full says while a member is written is no damage of the file."""
+
+    def full(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("foldbn.frontends.unpacking.shutil.copyfileobj", full)
+    with pytest.raises(WriteFailed, match=os.strerror(code)):
+        sniff(model)
+
+
+def test_damage_is_no_full_disk(model):
+    """A packer that cannot read a member says so with an OSError too, bzip2 for one."""
+    with zipfile.ZipFile(model) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(model, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        place = archive.getinfo("model.weights.h5")
+    content = bytearray(model.read_bytes())
+    start = place.header_offset + 30 + len(place.filename)
+    content[start + 20 : start + 60] = bytes(40)
+    model.write_bytes(content)
+    with pytest.raises(Unreadable, match=r"cannot unpack .*: Invalid data stream") as caught:
+        sniff(model)
+    assert "TMPDIR" not in caught.value.hint
+
+
+def test_a_name_that_no_file_may_have(model):
+    """A member of an impossible name is told as what it is, and no other folder would help."""
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("assets/" + "a" * 300, b"x")
+    with pytest.raises(Unreadable, match=r"cannot unpack .*: File name too long") as caught:
+        loading.load(model)
+    assert caught.value.exit_code == 3
+    assert "TMPDIR" not in caught.value.hint

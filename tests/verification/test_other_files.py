@@ -128,6 +128,11 @@ def test_command_on_a_file_of_another_model(models, capfd):
     assert code == 1
     assert document["passed"] is document["artifacts"][0]["verification"]["passed"] is False
     assert document["artifacts"][0]["error"]["id"] == "FBN021"
+    # The option says that it lists what was verified, failed or not; the exit code tells.
+    quiet = call(capfd, "verify", models / "this.keras", models / "wide.onnx", "--quiet")
+    assert quiet == (1, f"{models / 'wide.onnx'}\n", "")
+    _, out, _ = call(capfd, "verify", "--help")
+    assert "paths of the files that were written or verified" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("kind", ["onnx", "tflite"])

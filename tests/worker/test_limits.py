@@ -71,6 +71,9 @@ def test_what_a_crash_says():
     """The last words of C++ when there is no memory are known."""
     assert limits.tells_of_memory(b"terminate called after throwing 'std::bad_alloc'")
     assert limits.tells_of_memory(b"tcmalloc: Out of memory")
+    assert limits.tells_of_memory(
+        b"OpenBLAS error: Memory allocation still failed after 10 retries, giving up."
+    )
     assert not limits.tells_of_memory(b"Segmentation fault (core dumped)")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from foldbn.errors import Unsupported
+from foldbn.errors import Unsupported, said
 from foldbn.frontends.legacy.graphs import is_functional
 from foldbn.frontends.legacy.nodes import ports
 from foldbn.frontends.legacy.values import plain
@@ -135,11 +135,10 @@ def _called(model: Any, source: str) -> list[tuple[int, ...]] | None:
             failure = error
             continue
         return [tuple(int(each) for each in x.shape) for x in keras.tree.flatten(outputs)]
-    text = " ".join(str(failure).split())
-    if _NO_KERNEL in text:
+    if failure is None or _NO_KERNEL in str(failure):
         return None
     raise Unsupported(
-        f"{source!r} loads, and cannot be called: {text[:300]}",
+        f"{source!r} loads, and cannot be called: {said(failure)}",
         "give foldbn a SavedModel of the model",
     ) from failure
 

@@ -97,6 +97,16 @@ def test_one_forward_pass_is_made(fails, words):
         check_loaded(model, declared(4), "m.h5", {})
 
 
+def test_a_failure_is_told_without_colours():
+    """Keras writes in bold, and lists all that the call was given."""
+    layers = keras.layers
+    start = [layers.Input((8, 8, 1)), layers.Rescaling([0.1, 0.2, 0.3]), layers.Conv2D(4, 3)]
+    with pytest.raises(Unsupported, match=r"cannot be called: .*expected axis -1") as caught:
+        check_loaded(keras.Sequential(start), {}, "m.keras", {})
+    assert "\x1b" not in caught.value.message
+    assert "Arguments received" not in caught.value.message
+
+
 def test_a_configuration_that_asks_for_more_than_the_file_holds_is_refused(tmp_path):
     """A few kilobytes can ask for a kernel of 60 GB; it is never made."""
     import resource
