@@ -45,12 +45,12 @@ def test_layer_that_decides_in_python():
     [
         (lambda p, q: [p, q], ["p", "q"]),
         (lambda p, q: {"q": p, "p": q}, ["p", "q"]),
-        (lambda p, q: {"only": q}, ["only"]),
+        (lambda _, q: {"only": q}, ["only"]),
         (lambda p, q: {"b c": p, "\u00fc::": q}, ["b c", "\u00fc::"]),
-        (lambda p, q: {"twice": p, "again": p}, ["again", "twice"]),
+        (lambda p, _: {"twice": p, "again": p}, ["again", "twice"]),
         (lambda p, q: {"n": {"z": p, "a": [p, q]}, "m": q}, ["m", "n.a.0", "n.a.1", "n.z"]),
         (lambda p, q: [{"z": p}, q], ["0.z", "q"]),
-        (lambda p, q: {"": p}, ["p"]),
+        (lambda p, _: {"": p}, ["p"]),
         (lambda p, q: {"x": p, "x_1": q}, ["x_2", "x_1"]),
     ],
 )
