@@ -210,12 +210,16 @@ def _batch(graph: Any, inputs: Sequence[Named]) -> int | None:
 
 
 def unique_names(names: list[str]) -> list[str]:
-    """Return `names` with ``_1``, ``_2`` ... put to those that occur again."""
+    """Return `names` with ``_1``, ``_2`` ... put to those that occur again.
+
+    No name that occurs goes to another in that way.
+    """
     seen: set[str] = set()
+    given = set(names)
     result = []
     for name in names:
         free, number = name, 0
-        while free in seen:
+        while free in seen or (number and free in given):
             number += 1
             free = f"{name}_{number}"
         seen.add(free)

@@ -165,9 +165,13 @@ def freeze_model(model: Any, originals: dict[str, str] | None = None) -> FrozenM
     structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in model.inputs]
 
+    paths: list[tuple[Any, ...]] = []
+
     def call(*flat: Any) -> list[Any]:
         outputs = model(keras.tree.pack_sequence_as(structure, list(flat)), training=False)
-        return list(keras.tree.flatten(outputs))
+        found = keras.tree.flatten_with_path(outputs)
+        paths[:] = [path for path, _ in found]
+        return [tensor for _, tensor in found]
 
     shown = with_scope_names(model) | (originals or {})
     try:
@@ -180,8 +184,18 @@ def freeze_model(model: Any, originals: dict[str, str] | None = None) -> FrozenM
         [shown.get(name, name) for name in (x._keras_history.operation.name for x in tensors)]
         for tensors in (model.inputs, model.outputs)
     )
+    outputs = [_output_name(*each) for each in zip(paths, outputs, strict=True)]
     layers = replace(_layers(model, function), originals=shown)
     return freeze(function, inputs, outputs, layers)
+
+
+def _output_name(path: tuple[Any, ...], layer: str) -> str:
+    """Return an output's key in the dictionary that the model returns, otherwise its layer's name.
+
+    Keras names one in a dictionary of its own by nothing: it has the way to it, joined by dots.
+    """
+    in_dictionary = any(isinstance(step, str) for step in path)
+    return (".".join(map(str, path)) if in_dictionary else "") or layer
 
 
 def _open_sizes(model: Any, error: Exception) -> Unsupported:

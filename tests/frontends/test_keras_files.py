@@ -50,3 +50,28 @@ def test_a_file_that_keras_cannot_load_is_told_without_colours():
     assert refusal.message.endswith("198 199")
     unknown = _explain(Path("m.keras"), TypeError(f"\x1b[1mCould not locate class 'A'{told}"))
     assert "does not know: 'A'" in unknown.message
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        (lambda p, q: [p, q], ["p", "q"]),
+        (lambda p, q: {"q": p, "p": q}, ["p", "q"]),
+        (lambda _, q: {"only": q}, ["only"]),
+        (lambda p, q: {"b c": p, "\u00fc::": q}, ["b c", "\u00fc::"]),
+        (lambda p, _: {"twice": p, "again": p}, ["again", "twice"]),
+        (lambda p, q: {"n": {"z": p, "a": [p, q]}, "m": q}, ["m", "n.a.0", "n.a.1", "n.z"]),
+        (lambda p, q: [{"z": p}, q], ["0.z", "q"]),
+        (lambda p, _: {"": p}, ["p"]),
+        (lambda p, q: {"x": p, "x_1": q}, ["x_2", "x_1"]),
+    ],
+)
+def test_outputs_have_the_keys_of_their_dictionary(shape, names):
+    """What a model returns under a key is called so; what it returns in a list, by its layer."""
+    inputs = keras.Input((3,), name="x")
+    layers = [keras.layers.Dense(units, name=name)(inputs) for units, name in ((2, "p"), (5, "q"))]
+    model = keras.Model(inputs, shape(*layers))
+    found = freeze_model(model).outputs
+    assert [port.name for port in found] == names
+    widths = [tensor.shape[-1] for tensor in keras.tree.flatten(model.outputs)]
+    assert [port.shape[-1] for port in found] == widths

@@ -9,7 +9,7 @@ from typing import Any
 from foldbn.errors import Unreadable, Unsupported
 from foldbn.frontends.legacy.calling import call_layer
 from foldbn.frontends.legacy.context import Rebuilding
-from foldbn.frontends.legacy.nodes import Call, Reference, calls_of, ports
+from foldbn.frontends.legacy.nodes import Call, Reference, calls_of, ports, structured
 from foldbn.frontends.legacy.repairs import repaired
 
 _MODELS = ("Model", "Functional", "Network")
@@ -57,7 +57,7 @@ def functional(entry: dict[str, Any], rebuilding: Rebuilding) -> Any:
         raise Unreadable(f"the configuration names an output that does not exist: {missing[0]}")
     made = _model_class(entry, rebuilding)(
         inputs=_single([tensors[port] for port in inputs]),
-        outputs=_single([tensors[port] for port in outputs]),
+        outputs=_single(structured(config["output_layers"], tensors.__getitem__)),
         name=rebuilding.name_for(config.get("name")),
     )
     # Operations of keras.ops are no layers, and have no weights.
@@ -88,8 +88,8 @@ def input_of(entry: dict[str, Any], rebuilding: Rebuilding) -> Any:
     return keras.Input(batch_shape=tuple(shape), dtype=config.get("dtype"), name=name)
 
 
-def _single(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors
+def _single(tensors: Any) -> Any:
+    return tensors[0] if isinstance(tensors, list) and len(tensors) == 1 else tensors
 
 
 def _model_class(entry: dict[str, Any], rebuilding: Rebuilding) -> Any:

@@ -69,6 +69,15 @@ def ports(structure: Any) -> list[Reference]:
     raise Unreadable(f"the configuration names an input or output that is none: {structure!r}")
 
 
+def structured(structure: Any, tensor: Callable[[Reference], Any]) -> Any:
+    """Return what `ports` takes with `tensor` of each reference in its place."""
+    if _is_reference(structure):
+        return tensor(Reference(*structure[:3]))
+    if isinstance(structure, dict):
+        return {key: structured(each, tensor) for key, each in structure.items()}
+    return [structured(each, tensor) for each in structure]
+
+
 def replace_references(value: Any, tensor: Callable[[Reference], Any]) -> Any:
     """Return a structure with `tensor` of each Reference in its place."""
     if isinstance(value, Reference):

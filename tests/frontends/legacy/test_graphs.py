@@ -59,18 +59,32 @@ def test_names_and_order_of_inputs_and_outputs_survive(tmp_path):
 @pytest.mark.parametrize(
     ("outputs", "names"),
     [
-        ({"z": ["p", 0, 0], "a": ["q", 0, 0]}, ["q", "p"]),
+        ({"z": ["p", 0, 0], "a": ["q", 0, 0]}, ["a", "z"]),
+        ({"q": ["p", 0, 0], "p": ["q", 0, 0]}, ["p", "q"]),
+        ({"p": ["q", 0, 0]}, ["p"]),
+        ({"z": [["p", 0, 0], ["q", 0, 0]]}, ["z.0", "z.1"]),
         ([[["p", 0, 0]], [["q", 0, 0], ["p", 0, 0]]], ["p", "q", "p_1"]),
         (["p", 0, 0], ["p"]),
     ],
 )
 def test_nested_structures_of_outputs_are_flattened_as_keras_does(tmp_path, outputs, names):
-    """Dictionaries go by their sorted keys."""
+    """Dictionaries go by their sorted keys, which are the names; others have their layer's."""
     layers = [source("x", 4), dense("p", "x"), dense("q", "x")]
     weights = {name: [(f"{name}/kernel:0", np.eye(4))] for name in "pq"}
     model = functional(layers, [["x", 0, 0]], outputs)
     found = load(write(tmp_path / "m.h5", model, weights), "keras-h5")
     assert [port.name for port in found.outputs] == names
+
+
+def test_outputs_whose_keys_are_names_of_other_layers(tmp_path):
+    """An output is what its key says, not the layer of that name."""
+    layers = [source("x", 4), dense("p", "x"), dense("q", "x")]
+    weights = {name: [(f"{name}/kernel:0", k * np.eye(4))] for name, k in (("p", 1), ("q", 2))}
+    model = functional(layers, [["x", 0, 0]], {"q": ["p", 0, 0], "p": ["q", 0, 0]})
+    found = load(write(tmp_path / "m.h5", model, weights), "keras-h5")
+    values = dict(zip([port.name for port in found.outputs], computed(found, X), strict=True))
+    np.testing.assert_allclose(values["q"], X, atol=1e-5)
+    np.testing.assert_allclose(values["p"], 2 * X, atol=1e-5)
 
 
 def test_a_model_with_inputs_by_name_is_called_by_name(tmp_path):

@@ -1,0 +1,58 @@
+"""Inputs and outputs of artefacts have the names that the model itself has for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from tests.convert.untimed import convert
+from tests.journeys import randomise
+
+Arrays = dict[str, NDArray[Any]]
+_FORMATS = ("onnx", "tflite", "savedmodel")
+
+
+def run(folder: Path, stem: str, feed: Arrays) -> dict[str, Arrays]:
+    """Return what each artefact gives for one sample, by its own names."""
+    session = onnxruntime.InferenceSession(folder / f"{stem}.onnx")
+    outputs = [each.name for each in session.get_outputs()]
+    runner = Interpreter(str(folder / f"{stem}.tflite")).get_signature_runner()
+    loaded = tf.saved_model.load(str(folder / f"{stem}.savedmodel"))
+    served = loaded.signatures["serving_default"](**{k: tf.constant(v) for k, v in feed.items()})
+    return {
+        "onnx": dict(zip(outputs, session.run(outputs, feed), strict=True)),
+        "tflite": runner(**feed),
+        "savedmodel": {name: tensor.numpy() for name, tensor in served.items()},
+    }
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_dictionaries(tmp_path, suffix):
+    """Outputs go by their keys, even if these are names of other layers; so do inputs."""
+    layers = keras.layers
+    given = {name: keras.Input((4,), name=name) for name in ("v", "u")}
+    normed = layers.BatchNormalization()(layers.Dense(4)(given["v"]))
+    total = layers.Subtract()([layers.BatchNormalization()(given["u"]), normed])
+    model = keras.Model(
+        given, {"q": layers.Dense(3, name="p")(total), "p": layers.Dense(3, name="q")(normed)}
+    )
+    path = tmp_path / f"m{suffix}"
+    randomise(model).save(path)
+    rng = np.random.default_rng(0)
+    feed = {name: rng.normal(size=(1, 4)).astype(np.float32) for name in given}
+    np.savez(tmp_path / "own.npz", **{name: np.repeat(x, 4, 0) for name, x in feed.items()})
+    convert(path, tmp_path, to=_FORMATS, samples=tmp_path / "own.npz")
+    wanted = {name: np.asarray(x) for name, x in model(feed).items()}
+    assert not np.allclose(wanted["p"], wanted["q"], atol=0.1)
+    for kind, found in run(tmp_path, "m", feed).items():
+        assert found.keys() == wanted.keys(), kind
+        for name, array in wanted.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)
