@@ -52,12 +52,27 @@ def _sweep(graph: OnnxGraph, *passes: Callable[[OnnxGraph, NodeProto], None]) ->
 
 
 def count_groups(graph: OnnxGraph, node: NodeProto) -> None:
-    """Say how many groups a convolution of volumes has, which tf2onnx leaves out."""
+    """Say how many groups a convolution has, which tf2onnx leaves out.
+
+    It does so of volumes, and behind a transposed convolution of an open size, whose borders it
+    cuts and pads by numbers that no shape is inferred from.
+    """
     if node.op_type != "Conv" or attribute(node, "group", 1) != 1:
         return
-    x, kernel = (graph.shapes.get(tensor, ()) for tensor in node.input[:2])
-    if len(x) == len(kernel) == 5 and x[1] and kernel[1] and x[1] % kernel[1] == 0:
-        _set(node, group=x[1] // kernel[1])
+    channels = _channels(graph, node.input[0])
+    kernel = graph.shapes.get(node.input[1], ())
+    if channels and len(kernel) > 2 and kernel[1] and channels % kernel[1] == 0:
+        _set(node, group=channels // kernel[1])
+
+
+def _channels(graph: OnnxGraph, tensor: str) -> int | None:
+    """Return C of ``[N, C, ...]``, or that of what was cut and padded to it."""
+    while (shape := graph.shapes.get(tensor, ()))[1:2] in ((), (None,)):
+        border = graph.producer(tensor, "Pad", "Slice")
+        if border is None:
+            return None
+        tensor = border.input[0]
+    return shape[1]
 
 
 def pool_globally(graph: OnnxGraph, node: NodeProto) -> None:

@@ -13,6 +13,7 @@ from foldbn.frontends.constants import fold_constants
 from foldbn.frontends.frozen import FrozenModel
 from foldbn.frontends.gradients import drop_gradients
 from foldbn.frontends.graph_file import NO_PORTS, Ports
+from foldbn.frontends.negative_zeros import without_bits
 from foldbn.frontends.normalizations import part_normalizations
 from foldbn.frontends.precisions import Precision, precision_of
 from foldbn.frontends.shapes import Shape, find_shapes, settle_reshapes
@@ -127,7 +128,7 @@ def simplify(source: Source, original: FrozenModel) -> LoadedModel:
     check_weights(original)
     single, precision = in_float32(original), precision_of(original)
     source = replace(source, precision=precision.name)
-    plain = drop_gradients(fold_constants(single))
+    plain = without_bits(drop_gradients(fold_constants(single)))
     folded = part_normalizations(lead_with_batch(plain))
     settled = fold_constants(settle_reshapes(folded, find_shapes(folded)))
     return LoadedModel(source, original, single, precision, settled, find_shapes(settled))

@@ -60,3 +60,29 @@ def test_groups_are_exported(tmp_path, case):
     nodes = onnx.load(tmp_path / "model.onnx").graph.node
     (conv,) = (node for node in nodes if node.op_type == "Conv")
     assert {each.name: each.i for each in conv.attribute}["group"] == groups
+
+
+OPEN = {
+    "sequence": (1, (None, 6), {}),
+    "image": (2, (None, None, 6), {"padding": "same"}),
+    "image with borders": (2, (None, None, 6), {}),
+}
+
+
+@pytest.mark.parametrize("case", OPEN)
+def test_groups_behind_a_transposed_convolution(tmp_path, case):
+    """The channels are known where its borders are cut or padded by numbers that are open."""
+    rank, shape, options = OPEN[case]
+    layers = keras.layers
+    inputs = keras.Input(shape, name="x")
+    enlarge, convolve = (getattr(layers, f"Conv{rank}D{kind}") for kind in ("Transpose", ""))
+    grown = enlarge(4, 2, strides=2, **options)(inputs)
+    outputs = convolve(6, 3, groups=2)(layers.BatchNormalization()(grown))
+    path = tmp_path / "model.keras"
+    randomise(keras.Model(inputs, outputs)).save(path)
+    result = foldbn.convert(path, output_dir=tmp_path, to=("onnx",), bench=False)
+    assert result.artifacts[0].verification.passed
+    assert result.summary.folded == 1
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    (conv,) = (node for node in nodes if node.op_type == "Conv")
+    assert {each.name: each.i for each in conv.attribute}["group"] == 2
