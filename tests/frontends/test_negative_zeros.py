@@ -76,4 +76,4 @@ def test_bits_of_other_numbers_stay():
 
     x = keras.Input((3,), name="x")
     journey = journeys.of_keras(keras.Model(x, keras.ops.signbit(x)))
-    assert BITS <= _kinds(journey.model)
+    assert _kinds(journey.model) >= BITS
