@@ -16,6 +16,7 @@ from foldbn.errors import Unreadable, Unsafe, Unsupported
 from foldbn.frontends.legacy.lambdas import check_lambda
 from foldbn.frontends.legacy.op_names import check_function, check_raw_op, listed_function
 from foldbn.frontends.sniff import Format
+from foldbn.frontends.training_calls import check_calls
 
 _ROOTS = ("keras", "tensorflow", "tf_keras", "builtins")
 _PREFIXES = ("keras", "tensorflow", "tf_keras", "_tf_keras", "src", "api", "python", "_v1", "_v2")
@@ -115,8 +116,8 @@ def check_config(
 
     Raises:
         Unsafe: a layer would run stored code or open a file.
-        Unsupported: a class or function is neither Keras's nor the user's own, or it is a call
-            of TensorFlow that is on no list.
+        Unsupported: a class or function is neither Keras's nor the user's own, it is a call of
+            TensorFlow that is on no list, or a layer is called as in training.
         Unreadable: it is nested beyond reason.
     """
     for part in _objects(config, name):
@@ -139,6 +140,7 @@ def check_config(
         is_function = kind in _CALLABLES and isinstance(inner, str)
         called = str(inner if is_function else kind).rpartition(">")[2]  # Package>Class
         _check_module(part.get("module"), called, name, own, is_function=is_function)
+        check_calls(part, name, own)
 
 
 def _check_module(
