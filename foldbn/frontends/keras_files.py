@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import tempfile
@@ -65,7 +66,8 @@ def load(
 
 def _run_definitions(path: Path) -> dict[str, Any]:
     """Run a Python file of the user's own and return the classes and functions it defines."""
-    if path.exists() and not path.is_file():
+    # Path.exists raises where no file can have such a name; running it says what is wrong.
+    if os.path.exists(path) and not path.is_file():  # noqa: PTH110
         raise UsageError(
             f"{str(path)!r} cannot be run: it is no regular file",
             "--custom-objects takes a Python file that defines the model's own layers",

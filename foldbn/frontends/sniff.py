@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import stat
@@ -39,7 +40,7 @@ def sniff(path: Path) -> Format:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        if path.with_name(f"{path.name}.index").is_file():
+        if _is_checkpoint(path):
             raise refuse_checkpoint(path) from error
         raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}", _WANTED) from error
     if stat.S_ISDIR(mode):
@@ -47,6 +48,23 @@ def sniff(path: Path) -> Format:
     if not stat.S_ISREG(mode):
         raise Unreadable(f"{str(path)!r} is neither a file nor a directory", _WANTED)
     return _sniff_file(path)
+
+
+def check_name(path: Path) -> None:
+    """Raise Unreadable where no file can have such a name: any look at it would raise."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise Unreadable(f"cannot read {str(path)!r}: {error.strerror}", _WANTED) from error
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a path is what the files of a checkpoint begin with."""
+    try:
+        return path.with_name(f"{path.name}.index").is_file()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
 
 def _sniff_directory(path: Path) -> Format:
@@ -98,6 +116,8 @@ def _check_hdf5(path: Path) -> None:
 
 
 def _check_zip(path: Path) -> None:
+    import h5py  # noqa: F401 - a machine that cannot load it says nothing of the file
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())

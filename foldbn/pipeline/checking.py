@@ -16,6 +16,7 @@ from foldbn.errors import (
     VerificationFailed,
 )
 from foldbn.frontends.external_data import with_external_data
+from foldbn.frontends.sniff import check_name
 from foldbn.pipeline.judging import Judge
 from foldbn.pipeline.steps import (
     Choices,
@@ -159,6 +160,7 @@ def _judged(
 
 def _read(path: Path) -> bytes | Path:
     """Return the content of a file, or the path of a SavedModel directory."""
+    check_name(path)
     if (path / "saved_model.pb").is_file():
         return path
     if not path.is_file():

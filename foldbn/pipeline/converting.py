@@ -10,6 +10,7 @@ from foldbn import benchmark, export
 from foldbn.bounds import as_batch_size, as_min_speedup, as_opset, as_seed, as_threads
 from foldbn.errors import UsageError
 from foldbn.export.staging import Staging, missing_folders, plan_targets, recover
+from foldbn.frontends.sniff import check_name
 from foldbn.latencies import BenchmarkRow
 from foldbn.pipeline.proving import load_and_prove, prove_others
 from foldbn.pipeline.steps import (
@@ -87,6 +88,7 @@ def convert(  # noqa: PLR0913 - every option of the command
     source, clock = Path(model), Clock(notify)
     formats = tuple(dict.fromkeys(to))
     folder = None if output_dir is None else Path(output_dir)
+    check_name(source)
     if not dry_run:
         recover(source, folder)
     targets = plan_targets(

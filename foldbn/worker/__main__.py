@@ -53,7 +53,9 @@ def _do(job: Job, notify: Any) -> Any:
 def _as_failure(error: Exception, memory: int) -> Failure:
     """Put an error into words that can be sent, whatever stands in them."""
     told = error if isinstance(error, FoldbnError) else _as_bug(error)
-    if ran_out_of_memory(error) or (isinstance(told, _PUZZLED) and is_near(memory)):
+    # Without memory the interpreter itself may fail, or end a call without a reason.
+    odd = told is not error or isinstance(error.__cause__, SystemError)
+    if ran_out_of_memory(error) or ((odd or isinstance(told, _PUZZLED)) and is_near(memory)):
         told = out_of_memory(memory)
     trace = "".join(traceback.format_exception(error))
     texts = (_encodable(text) for text in (told.message, told.hint, trace))

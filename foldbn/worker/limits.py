@@ -28,7 +28,7 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 _RAN_OUT = re.compile(
     rb"bad_alloc|MemoryError|Cannot allocate memory|Unable to allocate|out of memory"
     rb"|Failed to allocate|Memory allocation still failed|OOM when allocating"
-    rb"|Resource temporarily unavailable",
+    rb"|Resource temporarily unavailable|cannot map zero-fill pages|failed to map segment",
     re.IGNORECASE,
 )
 
@@ -70,11 +70,15 @@ def limit_memory(size: int) -> None:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what it came from, is that there was no memory."""
+    """Whether an error, or what it came from, is that there was no memory.
+
+    A library that does not fit is an ImportError, in the words of the dynamic linker.
+    """
     return any(
         isinstance(each, MemoryError)
         or "bad_alloc" in str(each)
         or "OOM when allocating" in str(each)
+        or (isinstance(each, ImportError) and tells_of_memory(str(each).encode()))
         for each in _chain(error)
     )
 
@@ -133,9 +137,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _size(path: Path) -> int:
     """Return the bytes of a file or of a SavedModel; what cannot be read has none."""
-    parts = (path, path / "saved_model.pb", *path.glob("variables/*"))
     total = 0
-    for each in parts:
-        with suppress(OSError):
-            total += each.stat().st_size if each.is_file() else 0
+    with suppress(OSError):  # no file can have such a name
+        for each in (path, path / "saved_model.pb", *path.glob("variables/*")):
+            with suppress(OSError):
+                total += each.stat().st_size if each.is_file() else 0
     return total

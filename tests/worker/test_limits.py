@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,9 @@ def test_errors_that_come_from_memory():
     outer.__cause__ = MemoryError()
     assert limits.ran_out_of_memory(outer)
     assert limits.ran_out_of_memory(RuntimeError("OOM when allocating tensor"))
+    linked = "libhdf5.so: cannot map zero-fill pages"
+    assert limits.ran_out_of_memory(ImportError(linked))
+    assert not limits.ran_out_of_memory(ImportError("libhdf5.so: cannot open shared object file"))
     assert not limits.ran_out_of_memory(OSError(28, "No space left on device"))
 
 
@@ -98,6 +102,25 @@ def test_too_little_memory(networks, tmp_path, limit):
     assert "--memory-limit" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", ["0.1", "0.12", "0.14"])
+def test_too_little_memory_for_a_library(networks, tmp_path, limit):
+    """Where a library does not fit into the memory, that says nothing of the file to be read."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in ("config.json", "metadata.json", "model.weights.h5"):
+            archive.writestr(member, "{}")
+    model = path if limit == "0.1" else networks / "mlp_bn_after.h5"
+    finished = run("inspect", model, "--memory-limit", limit)
+    assert finished.returncode == 4, finished.stderr
+    assert not re.search("damaged|cannot be loaded|a bug", finished.stderr)
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    """The size of what cannot be there is nothing, and the default limit is the least one."""
+    long = tmp_path / ("x" * 300)
+    assert limits.default_memory([long]) == limits.default_memory([tmp_path / "missing"])
 
 
 def test_the_worker_has_a_limit(networks):
