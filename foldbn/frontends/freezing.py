@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from foldbn.errors import Unsupported
+from foldbn.frontends.attribution import owner_of
 from foldbn.frontends.budget import check_graph
 from foldbn.frontends.chance import check_certainty
 from foldbn.frontends.column_biases import refuse_biases_of_columns
@@ -65,7 +66,9 @@ def freeze(
     values = captured_values(function)
     if values is not None:
         return freeze_graph(graph_def, inputs, outputs, values, layers)
-    # A captured table, say: TensorFlow's own way knows what can become a constant.
+    keep = _output_nodes(outputs)
+    _check_tables(prune(flatten(function.graph.as_graph_def(), outputs), keep), layers)
+    # TensorFlow's own way knows what can become a constant.
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
@@ -168,6 +171,18 @@ def _check_dense(graph_def: GraphDef) -> None:
                     "foldbn takes models of dense numbers: export the part behind it, or choose"
                     " another signature with --signature",
                 )
+
+
+def _check_tables(graph_def: GraphDef, layers: Layers) -> None:
+    """Refuse a graph that looks something up in a hash table, which is no array of numbers."""
+    for node in graph_def.node:
+        if node.op.startswith("LookupTable"):
+            raise Unsupported(
+                f"layer {owner_of(node, layers).layer!r} looks up a table ({node.op}), for which"
+                " the exported formats have no op",
+                "look the indices up before the model: build it without the layer, from its output"
+                " on, with that layer's weights",
+            )
 
 
 def _finish(

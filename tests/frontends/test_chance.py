@@ -148,3 +148,16 @@ def test_dropout_at_inference(tmp_path):
     dropout = keras.layers.Dropout(0.5, name="dropout", seed=1)
     path = _save(tmp_path / "m", {"drop": dropout}, lambda _tf, m, x: m.drop(x, training=False))
     np.testing.assert_array_equal(Evaluator(loading.load(path).original)({"x": X})["y"], X)
+
+
+def test_a_table_is_named(tmp_path):
+    """A layer that looks up a table is told as such: no exported format has an op for that."""
+    import keras
+
+    x = keras.Input((3,), dtype="int64")
+    looked_up = keras.layers.IntegerLookup(vocabulary=[1, 2, 7], name="lookup")(x)
+    path = tmp_path / "m.keras"
+    keras.Model(x, keras.layers.Embedding(4, 2)(looked_up)).save(path)
+    with pytest.raises(Unsupported, match=r"^layer 'lookup' looks up a table") as caught:
+        loading.load(path)
+    assert caught.value.hint
