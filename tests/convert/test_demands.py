@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,21 @@ def test_min_speedup(tmp_path):
     with pytest.raises(TooSlow, match=r"is below 0\.800") as caught:
         foldbn.bench([short, long], min_speedup=0.8)
     assert caught.value.exit_code == 1
+    told = r"long\.onnx' at \S+ ms against \S+ ms, speedup 0\.\d+ \(0\.\d+ to 0\.\d+\) is below 0"
+    assert re.search(told, caught.value.message)
     (row,) = foldbn.bench([long, short], min_speedup=2).benchmark
     assert row.verdict == "faster"
     assert row.speedup > 2
+
+
+def test_all_that_was_measured_is_told(tmp_path):
+    """Where one row misses the bar, the figures of the others are not lost."""
+    short, long = _products(tmp_path / "short.onnx", 1), _products(tmp_path / "long.onnx", 20)
+    with pytest.raises(TooSlow) as caught:
+        foldbn.bench([short, long, short], min_speedup=0.5)
+    slow, other = caught.value.message.split("; ")
+    assert "long.onnx" in slow
+    assert re.search(r"short\.onnx' at \S+ ms .* speedup \d+\.\d+ \(", other)
 
 
 def test_min_speedup_of_a_conversion(two_ports, tmp_path):
