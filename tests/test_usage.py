@@ -39,6 +39,9 @@ USAGE_ERRORS = {
     "unknown format": ["convert", "model.h5", "--to", "pdf"],
     "no threads": ["bench", "model.onnx", "--threads", "0"],
     "seed": ["verify", "model.h5", "model.onnx", "--seed", "x"],
+    "empty model": ["convert", ""],
+    "empty folder": ["convert", "model.h5", "-o", ""],
+    "empty file": ["verify", "model.h5", ""],
 }
 
 
@@ -63,6 +66,26 @@ def test_usage_error_document(capfd, arguments):
     assert document["error"]["exit_code"] == 2
     assert document["error"]["id"].startswith("FBN")
     assert document["error"]["message"]
+
+
+LONG = "x" * 300
+UNREADABLE = {
+    "convert": ["convert", LONG],
+    "inspect": ["inspect", LONG],
+    "verify an original": ["verify", LONG, __file__],
+    "verify a file": ["verify", __file__, LONG],
+    "bench": ["bench", LONG],
+}
+
+
+@pytest.mark.parametrize("arguments", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_name_that_no_file_can_have(capfd, monkeypatch, tmp_path, arguments):
+    """A path that is too long for the filesystem is no model, and no trouble of the output."""
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(capfd, *arguments, "-q")
+    assert (code, out) == (3, "")
+    assert LONG in err
+    assert "standard output" not in err
 
 
 def test_log_that_cannot_be_written(capfd, networks, tmp_path):

@@ -20,7 +20,17 @@ from foldbn.bounds import (
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
 
-MODEL = click.Path(path_type=Path)
+
+class _Name(click.Path):
+    """A path; the empty one, which Python takes for the current folder, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+MODEL = _Name(path_type=Path)
 
 
 def _together(*options: Option) -> Callable[[F], F]:

@@ -26,7 +26,7 @@ from foldbn.version import __version__
     },
     epilog="Exit codes: 0 done; 1 verification or a threshold failed; 2 usage; 3 input unreadable,"
     " unsafe or unsupported; 4 conversion or a runtime failed; 5 --require-fold not met;"
-    " 70 a bug in foldbn; 130 interrupted, 143 terminated.",
+    " 70 a bug in foldbn; 129 hung up, 130 interrupted, 143 terminated.",
 )
 @click.version_option(__version__, package_name="foldbn", message="%(prog)s %(version)s")
 def foldbn() -> None:
