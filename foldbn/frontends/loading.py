@@ -74,6 +74,11 @@ def load(
             f"{str(path)!r} names its inputs and outputs itself",
             "--inputs and --outputs are for a frozen graph; --signature chooses of a SavedModel",
         )
+    if kind != "savedmodel" and signature is not None:
+        raise UsageError(
+            f"{str(path)!r} has no signatures, and none is called {signature!r}",
+            "--signature chooses of a SavedModel",
+        )
     with _explained(path):
         if kind == "frozen-graph":
             writer, original = None, graph_file.load(path, ports)

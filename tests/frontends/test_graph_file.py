@@ -153,3 +153,9 @@ def test_cut_short(tmp_path):
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(Unreadable):
         loading.load(path, ports=Ports(("x",), ("x",)))
+
+
+def test_signatures_of_other_files(networks):
+    """A file without signatures takes no name of one."""
+    with pytest.raises(UsageError, match="has no signatures, and none is called 'x'"):
+        foldbn.inspect(networks / "bn_axis_1.h5", signature="x")
