@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 
 _FORMATS = "samples are .npy or .npz files"
+_BEGINNINGS = (np.lib.format.MAGIC_PREFIX, b"PK")
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
 _MOST_ROWS = 2**31
@@ -157,14 +159,18 @@ def load_samples(path: Path, ports: Sequence[Port]) -> Samples:
 
 def check_there(path: Path) -> None:
     """Raise BadSamples where there is no such file, or one that reading might never end."""
-    if not path.is_file():
-        what = "no regular file" if path.exists() else "not there"
+    # Methods of Path raise where no file can have such a name.
+    if not os.path.isfile(path):  # noqa: PTH113
+        what = "no regular file" if os.path.exists(path) else "not there"  # noqa: PTH110
         raise BadSamples(f"the file of samples {str(path)!r} is {what}", _FORMATS)
 
 
 def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
+            if not file.read(len(np.lib.format.MAGIC_PREFIX)).startswith(_BEGINNINGS):
+                raise BadSamples(f"{str(path)!r} is no array of NumPy", _FORMATS)
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded

@@ -127,8 +127,9 @@ def test_samples_that_cannot_be_read(tmp_path, ports, write):
     """A file without samples is refused, and nothing that is pickled in it is run."""
     path = tmp_path / "samples.npy"
     write(path)
-    with pytest.raises(BadSamples, match=r"samples\.npy"):
+    with pytest.raises(BadSamples, match=r"samples\.npy") as caught:
         verification.load_samples(path, ports)
+    assert "unsafely" not in caught.value.message
     assert not (tmp_path / "mark").exists()
 
 
