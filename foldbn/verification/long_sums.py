@@ -207,9 +207,9 @@ def _round(graph_def: GraphDef, node: NodeDef, long_sum: _Sum, seed: int) -> Non
     with tf.Graph().as_default() as graph:
         exact, source = (tf.compat.v1.placeholder(tf.float64, name=n) for n in ("exact", "source"))
         rough = _in_order(exact, source, long_sum, mean=node.op == "Mean")
-        coin = tf.sign(tf.random.uniform(tf.shape(exact), -1, 1, tf.float64, seed))
-        error = _R * math.sqrt(long_sum.terms) * _U
-        tf.multiply(rough, 1 + error * coin, name="rough")
+        coin = tf.random.uniform(tf.shape(exact), -1, 1, tf.float32, seed) > 0
+        error = tf.constant(_R * math.sqrt(long_sum.terms) * _U, tf.float64)
+        tf.multiply(rough, tf.where(coin, 1 + error, 1 - error), name="rough")
     for part in graph.as_graph_def().node:
         if part.op == "Placeholder":
             continue
