@@ -11,6 +11,7 @@ from foldbn.errors import ConversionFailed, said
 from foldbn.export.stand_ins import with_splats
 from foldbn.export.tflite_channels import with_channels_last
 from foldbn.export.tflite_lists import settle_lists
+from foldbn.export.tflite_names import with_names, with_plain_names
 from foldbn.export.tflite_pools import with_pools_of_planes
 from foldbn.export.tflite_reshapes import with_known_lengths
 from foldbn.export.tflite_volumes import with_ops_of_images
@@ -59,16 +60,17 @@ def _gist(error: Exception) -> str:
 def _convert(model: FrozenModel) -> bytes:
     import tensorflow as tf
 
+    plain, names = with_plain_names(model)
     module = tf.Module()
-    module.serve = _concrete_function(model)
+    module.serve = _concrete_function(plain)
     if model.signature == DEFAULT_SIGNATURE:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve], module)
-        return _run(converter)
+        return with_names(_run(converter), names)
     # Only by way of a SavedModel does the converter keep a signature's own name.
     with tempfile.TemporaryDirectory(prefix="foldbn-") as folder:
         tf.saved_model.save(module, folder, signatures={model.signature: module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, [model.signature])
-        return _run(converter)
+        return with_names(_run(converter), names)
 
 
 def _run(converter: Any) -> bytes:

@@ -56,3 +56,29 @@ def test_dictionaries(tmp_path, suffix):
         assert found.keys() == wanted.keys(), kind
         for name, array in wanted.items():
             np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)
+
+
+def test_names_that_are_none_in_python(tmp_path):
+    """Spaces, colons, dots and letters of any script stand in every format, in every signature."""
+    layers = keras.layers
+    names = ["a in", "b.img", "::x", "\u0432\u0445\u043e\u0434", "\u5165\u529b", "plain"]
+    given = [keras.Input((4,), name=name) for name in names]
+    wide = layers.Concatenate()([layers.Dense(2, use_bias=False)(tensor) for tensor in given])
+    normed = layers.BatchNormalization(name="caf\u00e9")(wide)
+    results = ["o 1", "\U0001f600"]
+    outputs = [layers.Dense(units, name=name)(normed) for units, name in enumerate(results, 1)]
+    model = keras.Model(given, outputs)
+    randomise(model).save(tmp_path / "m.keras")
+    result = convert(tmp_path / "m.keras", tmp_path, to=_FORMATS)
+    assert all(artifact.verification.passed for artifact in result.artifacts)
+    rng = np.random.default_rng(0)
+    feed = {name: rng.normal(size=(1, 4)).astype(np.float32) for name in names}
+    wanted = [np.asarray(x) for x in model(list(feed.values()))]
+    for kind, found in run(tmp_path, "m", feed).items():
+        assert found.keys() == set(results), kind
+        for name, array in zip(results, wanted, strict=True):
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)
+    interpreter = Interpreter(str(tmp_path / "m.tflite"))
+    assert {each["name"] for each in interpreter.get_input_details()} == {
+        f"serving_default_{name}:0" for name in names
+    }
