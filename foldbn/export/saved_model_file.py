@@ -35,10 +35,13 @@ def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:
         folder: where to; it is made.
 
     Raises:
-        ConversionFailed: TensorFlow refuses a graph, or cannot write.
+        ConversionFailed: TensorFlow refuses a graph, or cannot write, or two inputs of a graph
+            have names that are one to it.
     """
     import tensorflow as tf
 
+    for model in models:
+        _check_told_apart(model)
     variables = _Variables()
     arguments = [_arguments(model, place) for place, model in enumerate(models)]
     try:
@@ -49,7 +52,7 @@ def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:
         module = tf.Module()
         module.weights = variables.named
         tf.saved_model.save(module, str(folder), signatures=functions)
-        _rename_arguments(folder, {old: new for names in arguments for old, new in names.items()})
+        _rename_arguments(folder, arguments)
         _settle_fingerprint(folder)
     except Exception as error:  # TensorFlow raises whatever it stumbles over
         raise ConversionFailed(
@@ -99,14 +102,17 @@ def _arguments(model: FrozenModel, place: int) -> dict[str, str]:
     names = [port.name for port in model.inputs]
     if all(_NAME_OF_A_NODE.fullmatch(name) and not keyword.iskeyword(name) for name in names):
         return dict(zip(names, names, strict=True))
-    return {f"foldbn_argument_{place}_{number}": name for number, name in enumerate(names)}
+    # In the order of the right names: TensorFlow feeds a loaded signature in sorted order.
+    order = {name: number for number, name in enumerate(sorted(names))}
+    return {f"foldbn_argument_{place}_{order[name]:04}": name for name in names}
 
 
-def _rename_arguments(folder: Path, names: dict[str, str]) -> None:
+def _rename_arguments(folder: Path, arguments: Sequence[dict[str, str]]) -> None:
     """Give the inputs of signatures other names; those of the functions behind them stay."""
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.saved_model import fingerprinting_utils
 
+    names = {old: new for each in arguments for old, new in each.items()}
     if all(old == new for old, new in names.items()):
         return
     path = folder / "saved_model.pb"
@@ -117,12 +123,64 @@ def _rename_arguments(folder: Path, names: dict[str, str]) -> None:
         signature.inputs.clear()
         for name, port in ports.items():
             signature.inputs[name].CopyFrom(port)
+    shown = [each for each in arguments if _can_be_shown(list(each.values()))]
+    for function in graph.object_graph_def.concrete_functions.values():
+        for each in shown:
+            _rename_fields(function.canonicalized_input_signature, each)
     for node in graph.object_graph_def.nodes:
+        for each in shown:
+            _rename_strings(node.bare_concrete_function.function_spec.fullargspec, each)
         keywords = node.bare_concrete_function.argument_keywords
         if keywords:
             keywords[:] = [names.get(name, name) for name in keywords]
     path.write_bytes(proto.SerializeToString(deterministic=True))
     fingerprinting_utils.write_fingerprint(str(folder))
+
+
+def _rename_fields(structure: Any, names: dict[str, str]) -> None:
+    """Rename the keyword arguments among what TensorFlow says of a function's arguments."""
+    for part in structure.tuple_value.values:
+        for key in set(part.dict_value.fields) & set(names):
+            field = part.dict_value.fields.pop(key)
+            field.tensor_spec_value.name = names[key]
+            part.dict_value.fields[names[key]].CopyFrom(field)
+
+
+def _rename_strings(structure: Any, names: dict[str, str]) -> None:
+    """Rename the same arguments among those that the Python function has."""
+    for pair in structure.named_tuple_value.values:
+        for value in pair.value.list_value.values:
+            if value.string_value in names:
+                value.string_value = names[value.string_value]
+
+
+def _as_parameter(name: str) -> str:
+    """Return what TensorFlow makes of a name, to call a loaded signature by it from Python."""
+    swapped = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return swapped if swapped[:1].isalpha() else f"arg_{swapped}"
+
+
+def _can_be_shown(names: list[str]) -> bool:
+    """Whether TensorFlow, which calls a loaded signature by the names that it shows, can do so.
+
+    It loads no signature with a name that is none in Python, and sorts the names in either form.
+    """
+    parameters = [_as_parameter(name) for name in names]
+    valid = all(each.isidentifier() and not keyword.iskeyword(each) for each in parameters)
+    return valid and sorted(names) == sorted(names, key=_as_parameter)
+
+
+def _check_told_apart(model: FrozenModel) -> None:
+    """Refuse inputs that TensorFlow takes for one when a loaded signature is called."""
+    known: dict[str, str] = {}
+    for port in model.inputs:
+        other = known.setdefault(_as_parameter(port.name), port.name)
+        if other != port.name:
+            raise ConversionFailed(
+                f"the inputs {other!r} and {port.name!r} are one to TensorFlow, which calls both"
+                f" {_as_parameter(port.name)!r}: no SavedModel of the model can be called",
+                "rename one of the two layers, or leave --to savedmodel out",
+            )
 
 
 def _concrete_function(model: FrozenModel, names: list[str], variables: _Variables) -> Any:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from foldbn.errors import ConversionFailed
 from tests.convert.untimed import convert
 from tests.journeys import randomise
 
@@ -61,7 +62,7 @@ def test_dictionaries(tmp_path, suffix):
 def test_names_that_are_none_in_python(tmp_path):
     """Spaces, colons, dots and letters of any script stand in every format, in every signature."""
     layers = keras.layers
-    names = ["a in", "b.img", "::x", "\u0432\u0445\u043e\u0434", "\u5165\u529b", "plain"]
+    names = ["a in", "b.img", "x::y", "\u0432\u0445\u043e\u0434", "\u5165\u529b", "plain"]
     given = [keras.Input((4,), name=name) for name in names]
     wide = layers.Concatenate()([layers.Dense(2, use_bias=False)(tensor) for tensor in given])
     normed = layers.BatchNormalization(name="caf\u00e9")(wide)
@@ -82,3 +83,17 @@ def test_names_that_are_none_in_python(tmp_path):
     assert {each["name"] for each in interpreter.get_input_details()} == {
         f"serving_default_{name}:0" for name in names
     }
+    served = tf.saved_model.load(str(tmp_path / "m.savedmodel")).signatures["serving_default"]
+    assert set(served.structured_input_signature[1]) == set(names)
+
+
+def test_inputs_that_are_one_to_tensorflow(tmp_path):
+    """TensorFlow cannot tell two inputs apart that differ in punctuation: told before it tries."""
+    given = [keras.Input((4,), name=name) for name in ("a b", "a.b")]
+    model = keras.Model(given, keras.layers.Dense(2)(keras.layers.Subtract()(given)))
+    randomise(model).save(tmp_path / "m.keras")
+    with pytest.raises(ConversionFailed, match=r"'a b' and 'a\.b' are one to") as caught:
+        convert(tmp_path / "m.keras", tmp_path, to=("savedmodel",))
+    assert "rename one of the two layers" in caught.value.hint
+    result = convert(tmp_path / "m.keras", tmp_path, to=("onnx", "tflite"))
+    assert all(artifact.verification.passed for artifact in result.artifacts)
