@@ -65,7 +65,7 @@ def test_names_that_are_none_in_python(tmp_path):
     names = ["a in", "b.img", "x::y", "\u0432\u0445\u043e\u0434", "\u5165\u529b", "plain"]
     given = [keras.Input((4,), name=name) for name in names]
     wide = layers.Concatenate()([layers.Dense(2, use_bias=False)(tensor) for tensor in given])
-    normed = layers.BatchNormalization(name="caf\u00e9")(wide)
+    normed = layers.BatchNormalization(name="\u00e9")(wide)
     results = ["o 1", "\U0001f600"]
     outputs = [layers.Dense(units, name=name)(normed) for units, name in enumerate(results, 1)]
     model = keras.Model(given, outputs)
