@@ -55,6 +55,16 @@ class Range:
         only_shifted = np.abs(self.scale) == 1
         return np.where(only_shifted, np.maximum(np.abs(self.shift), _SPAN), _SPAN)
 
+    def after(self, places: NDArray[Any]) -> NDArray[Any]:
+        """Return numbers as they are after scale and shift, from `places` between -1 and 1.
+
+        They are spread over the span to both sides of zero. What is scaled and not shifted, as
+        pixels by 1/255 are, is from zero to one unit, of inputs that are not negative.
+        """
+        only_scaled = (np.abs(self.scale) != 1) & (self.shift == 0)
+        one_side = np.abs(places) * np.sign(self.scale)
+        return np.asarray(np.where(only_scaled, one_side, places * self.span))
+
 
 def ranges_of(model: FrozenModel) -> dict[str, Range]:
     """Return what is known of each input of a model whose constants are folded, by its name."""

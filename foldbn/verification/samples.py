@@ -42,13 +42,14 @@ def generate_samples(
     Floats are numbers that the port's own type holds, and given in float32.
     Floats of the first set are uniform in [0, 1), with one sample of zeros and one of ones;
     of the second, normal with deviation 1; of the third, normal with deviation 3, or, where a
-    model begins with a scale and shift, as one of images does, uniform in [-3, 3) after these, and
-    in [-|shift|, |shift|) after a shift alone that is greater than 3. The sets are kept apart
-    because the greater the inputs, the greater the rounding. What looks up tables, integers and
-    floats alike, is drawn from their rows, each number from those of its own table, and chooses the
-    last rows in the last sample; other bytes are any; other integers are 0 or 1, which every table
-    has rows for. Large inputs get fewer samples. Lengths that the model leaves open are those
-    of the samples `like`, or 32.
+    model begins with a scale and shift, as one of images does, uniform in [-3, 3) after these, in
+    [0, 1) after a scale alone, in [-|shift|, |shift|) after a shift alone that is greater than 3.
+    The sets are kept apart because the greater the inputs, the greater the rounding.
+
+    What looks up tables, integers and floats alike, is drawn from their rows, each number from
+    those of its own table, and chooses the last rows in the last sample; other bytes are any; other
+    integers are 0 or 1, which every table has rows for. Large inputs get fewer samples. Lengths
+    that the model leaves open are those of the samples `like`, or 32.
 
     Args:
         ports: the inputs.
@@ -101,7 +102,7 @@ def _draw_floats(
     if kind == "normal":
         return _held(rng.standard_normal(shape), dtype)
     if known.is_mapped:
-        after = rng.uniform(-1, 1, shape) * known.span
+        after = known.after(rng.uniform(-1, 1, shape))
         return _held(_within((after - known.shift) / known.scale, dtype), dtype)
     return _held(3 * rng.standard_normal(shape), dtype)
 

@@ -198,3 +198,15 @@ def test_scale_along_an_open_length():
     x = keras.Input((None,), name="x")
     y = (x - np.float32([1, 2, 3, 4, 5])) / np.float32([1, 2, 3, 4, 5])
     assert ranges(x, ops.matmul(y, np.ones((5, 3), np.float32)))["x"] == Range()
+
+
+@pytest.mark.parametrize("scale", [1 / 255, -2.0])
+def test_a_scale_alone_is_given_what_is_not_negative(scale):
+    """Pixels from 0 to 255, where they become numbers from 0 to 1."""
+    places = np.random.default_rng(0).uniform(-1, 1, (1000, 2))
+    known = Range(scale=np.array([scale, 1.0]), shift=np.array([0.0, -2.0]))
+    inputs = (known.after(places) - known.shift) / known.scale
+    assert 0 <= inputs[:, 0].min() < 0.01 * abs(1 / scale)
+    assert 0.99 * abs(1 / scale) < inputs[:, 0].max() < abs(1 / scale)
+    assert inputs[:, 1].min() < -0.9
+    assert inputs[:, 1].max() > 4.9
