@@ -59,8 +59,11 @@ class Graph:
     """
 
     def __init__(self, nodes: Iterable[Node], outputs: Iterable[str]) -> None:
-        self._nodes = {node.name: node for node in nodes}
         self.outputs = tuple(outputs)
+        self._take(nodes)
+
+    def _take(self, nodes: Iterable[Node]) -> None:
+        self._nodes = {node.name: node for node in nodes}
         self._producers: dict[str, str] = {}
         self._readers: dict[str, list[Edge]] = {}
         for node in self:
@@ -116,3 +119,28 @@ class Graph:
             reader = self._nodes[edge.node]
             inputs = tuple(source if t == node.output else t for t in reader.inputs)
             self._nodes[edge.node] = replace(reader, inputs=inputs)
+
+    def swap(self, name: str, following: str) -> None:
+        """Let `following`, the one reader of `name`, come before it; both have one input.
+
+        Raises:
+            ValueError: another node reads what one of the two writes in between, or the model
+                returns it.
+        """
+        first, second = self._nodes[name], self._nodes[following]
+        (source,) = first.inputs
+        between, result = first.output, second.output
+        if self.readers(between) != (Edge(following, 0),) or self.is_output(between):
+            raise ValueError(f"{following} is not all that reads {name}")
+        if self.is_output(result):
+            raise ValueError(f"{following} writes a model output and must stay the last")
+        first = replace(first, inputs=(result,), sample=second.sample)
+        second = replace(second, inputs=(source,), sample=None)
+        order = []
+        for node in self:
+            if node.name == following:
+                order += [second, first]
+            elif node.name != name:
+                inputs = tuple(between if tensor == result else tensor for tensor in node.inputs)
+                order.append(node if inputs == node.inputs else replace(node, inputs=inputs))
+        self._take(order)

@@ -211,7 +211,21 @@ class ConversionVerification:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `foldbn.convert` did."""
+    """What `foldbn.convert` did.
+
+    Attributes:
+        source: the model that was read.
+        summary: how many affine layers there were, and what became of them.
+        decisions: the same, one by one.
+        artifacts: what was written.
+        verification: how the folded model compares with the original in float64.
+        benchmark: latencies, where they were asked for.
+        timings_s: seconds spent in each phase.
+        dry_run: whether nothing was to be written.
+        would_write: what would have been, then.
+        reordered: layers whose convolution has moved past an average pooling or a resizing, to
+            work on fewer positions.
+    """
 
     source: Source
     summary: Summary
@@ -222,15 +236,17 @@ class Conversion:
     timings_s: dict[str, float] = field(default_factory=dict)
     dry_run: bool = False
     would_write: tuple[str, ...] = ()
+    reordered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `foldbn.inspect` found."""
+    """What `foldbn.inspect` found; its fields are those of `Conversion`."""
 
     source: Source
     summary: Summary
     decisions: tuple[Decision, ...]
+    reordered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

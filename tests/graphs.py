@@ -146,15 +146,16 @@ def _dense(rng: np.random.Generator, shapes: list[Shape], units: str = "3") -> o
 
 
 def _conv(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.Conv:
-    """Make a convolution with window 3 (``1x1``: 1) from all channels to 4."""
+    """Make a convolution with window 3 (``1x1``: 1) from all channels to 4 (``wide``: 40)."""
     (shape,) = shapes
     first, size = "first" in words, shape[1:] if "first" in words else shape[:-1]
     one = (1,) * len(size)
     window = one if "1x1" in words else (3,) * len(size)
-    kernel = rng.normal(size=(*window, shape[0] if first else shape[-1], 4))
+    results = 40 if "wide" in words else 4
+    kernel = rng.normal(size=(*window, shape[0] if first else shape[-1], results))
     padding = "same" if "same" in words else "valid"
     known = (None,) * len(size) if "unknown" in words else size
-    bias = None if "nobias" in words else rng.normal(size=4)
+    bias = None if "nobias" in words else rng.normal(size=results)
     return ops.Conv(kernel, bias, one, one, padding, 1, known, first)
 
 
@@ -196,7 +197,9 @@ MAKERS: dict[str, Callable[..., ops.Op]] = {
     "Split": _constant(ops.Opaque("Split")),
     "ShapeOf": _constant(ops.ShapeOf()),
     "MaxPool": _constant(ops.max_pool((0, 1))),
-    "AveragePool": _constant(ops.average_pool((0, 1))),
+    "AveragePool": _constant(ops.average_pool((0, 1), 4)),
+    "Upsample": _constant(ops.resize((0, 1), growth=4.0)),
+    "Resize": _constant(ops.resize((0, 1))),
     "GlobalMean": _constant(ops.GlobalPool("mean", (0, 1), keepdims=False)),
     "GlobalMax": _constant(ops.GlobalPool("max", (0, 1), keepdims=False)),
     "ZeroPad": _constant(ops.zero_pad((0, 1))),

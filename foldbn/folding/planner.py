@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from foldbn import ops
 from foldbn.folding.lowering import lower
+from foldbn.folding.reordering import reorder
 from foldbn.folding.sharing import too_dear
 from foldbn.folding.travel import Journey, Stuck, affine_of, travel_backward, travel_forward
 from foldbn.graph import Graph, Node
@@ -20,10 +21,17 @@ from foldbn.results import Decision, Direction
 
 @dataclass(frozen=True)
 class Folding:
-    """The folded graph and one decision for each affine layer of the original."""
+    """The folded graph, and what became of the layers of the original.
+
+    Attributes:
+        graph: the folded graph.
+        decisions: one for each affine layer.
+        reordered: the pointwise convolutions that work in another place.
+    """
 
     graph: Graph
     decisions: tuple[Decision, ...]
+    reordered: tuple[str, ...]
 
 
 def fold(original: Graph) -> Folding:
@@ -42,7 +50,7 @@ def fold(original: Graph) -> Folding:
         if decision.outcome == "kept" and not original[name].optional:
             decisions[name] = lower(graph, graph[name], decision)
     told = [d for name, d in decisions.items() if _is_told(original[name], d)]
-    return Folding(graph, tuple(told))
+    return Folding(graph, tuple(told), reorder(graph))
 
 
 def _is_told(node: Node, decision: Decision) -> bool:

@@ -39,8 +39,9 @@ def _pool(node: NodeDef, context: Context) -> Recognized | None:
     axes = tuple(axis - 1 for axis, pair in enumerate(windows) if pair != (1, 1))
     if -1 in axes or node.attr["padding"].s == b"EXPLICIT":
         return None
-    pool = ops.max_pool if node.op.startswith("Max") else ops.average_pool
-    return pool(axes), context.data(node)
+    if node.op.startswith("Max"):
+        return ops.max_pool(axes), context.data(node)
+    return ops.average_pool(axes, math.prod(node.attr["strides"].list.i)), context.data(node)
 
 
 def _pad(node: NodeDef, context: Context) -> Recognized | None:

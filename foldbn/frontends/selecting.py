@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -137,7 +138,11 @@ def _rearranged(
 
 def _resize(node: NodeDef, context: Context) -> Recognized:
     name = "bilinear resizing" if node.op == "ResizeBilinear" else "nearest-neighbor resizing"
-    return ops.resize((0, 1), name), context.data(node)[:1]
+    (source,) = context.data(node)[:1]
+    before, after = ((context.sample(each) or ())[:2] for each in (source, node.name))
+    known = [n for n in (*before, *after) if n is not None]
+    growth = math.prod(known[2:]) / math.prod(known[:2]) if len(known) == 2 * 2 else None
+    return ops.resize((0, 1), name, growth), (source,)
 
 
 def _space_to_depth(node: NodeDef, context: Context) -> Recognized | None:

@@ -17,12 +17,16 @@ class Commuting(Op):
         scales: which scales may pass.
         shifts: whether shifts may pass.
         uniform_axes: axes of the sample along which a map must not vary, for the op mixes them.
+        growth: where each result is a mean of numbers along `uniform_axes`, with weights that
+            add up to one: how many results there are for each of those; None for another op,
+            and where it is not known.
     """
 
     name: str
     scales: Literal["any", "nonnegative"]
     shifts: bool
     uniform_axes: tuple[int, ...] = ()
+    growth: float | None = None
 
     @property
     def title(self) -> str:
@@ -45,9 +49,14 @@ def max_pool(axes: tuple[int, ...]) -> Commuting:
     return Commuting("MaxPool", "nonnegative", shifts=True, uniform_axes=axes)
 
 
-def average_pool(axes: tuple[int, ...]) -> Commuting:
-    """Return average pooling; TensorFlow divides by the unpadded count, so shifts pass."""
-    return Commuting("AveragePool", "any", shifts=True, uniform_axes=axes)
+def average_pool(axes: tuple[int, ...], stride: int = 1) -> Commuting:
+    """Return average pooling; TensorFlow divides by the unpadded count, so shifts pass.
+
+    Args:
+        axes: of the sample that the window slides over.
+        stride: product of its strides along them.
+    """
+    return Commuting("AveragePool", "any", shifts=True, uniform_axes=axes, growth=1 / stride)
 
 
 def zero_pad(axes: tuple[int, ...]) -> Commuting:
@@ -65,6 +74,8 @@ def batch_to_space(axes: tuple[int, ...]) -> Commuting:
     return Commuting("BatchToSpace", "any", shifts=True, uniform_axes=axes)
 
 
-def resize(axes: tuple[int, ...], name: str = "bilinear resizing") -> Commuting:
+def resize(
+    axes: tuple[int, ...], name: str = "bilinear resizing", growth: float | None = None
+) -> Commuting:
     """Return resizing: each result is a mean of inputs, with weights that add up to one."""
-    return Commuting(name, "any", shifts=True, uniform_axes=axes)
+    return Commuting(name, "any", shifts=True, uniform_axes=axes, growth=growth)

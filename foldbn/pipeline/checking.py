@@ -76,7 +76,8 @@ def inspect(  # noqa: PLR0913 - every option of the command
     if require_fold:
         require_folded(folded.decisions)
     decisions = folded.decisions
-    return Inspection(folded.loaded.source, Summary.of(decisions), decisions)
+    summary = Summary.of(decisions)
+    return Inspection(folded.loaded.source, summary, decisions, folded.reordered)
 
 
 def verify(  # noqa: PLR0913 - every option of the command

@@ -126,6 +126,7 @@ def convert(  # noqa: PLR0913 - every option of the command
         timings_s=clock.seconds,
         dry_run=dry_run,
         would_write=tuple(map(str, targets)) if dry_run else (),
+        reordered=proven.reordered,
     )
     if dry_run:
         return report

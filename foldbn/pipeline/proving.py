@@ -31,6 +31,7 @@ class Proven:
     Attributes:
         source: where the original came from.
         decisions: one for each affine layer.
+        reordered: layers whose convolution works in another place.
         plain: the original, ready to be exported.
         model: the same folded, its weights rounded to the types they are exported in.
         proof: what the original computes, and how close the folded model comes to it.
@@ -38,6 +39,7 @@ class Proven:
 
     source: Source
     decisions: tuple[Decision, ...]
+    reordered: tuple[str, ...]
     plain: FrozenModel
     model: FrozenModel
     proof: verification.Proof
@@ -79,7 +81,8 @@ def load_and_prove(  # noqa: PLR0913 - the options of convert that concern it
             own=loaded.original,
         )
     rounded = folded.model.rounded()
-    return Proven(loaded.source, folded.decisions, loaded.simplified, rounded, proof)
+    told = (folded.decisions, folded.reordered)
+    return Proven(loaded.source, *told, loaded.simplified, rounded, proof)
 
 
 def prove_others(

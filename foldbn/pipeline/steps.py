@@ -57,6 +57,7 @@ class Folded:
 
     loaded: LoadedModel
     decisions: tuple[Decision, ...]
+    reordered: tuple[str, ...]
     model: FrozenModel
 
 
@@ -99,7 +100,7 @@ def load_and_fold(path: Path, choices: Choices, clock: Clock) -> Folded:
         reading = reader.read(loaded.simplified, loaded.shapes)
         folding = fold(reading.graph)
         model = writer.write(loaded.simplified, reading, folding.graph)
-    return Folded(loaded, folding.decisions, model)
+    return Folded(loaded, folding.decisions, folding.reordered, model)
 
 
 def check_samples(samples: PathLike | None) -> None:
