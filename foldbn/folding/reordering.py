@@ -26,7 +26,6 @@ def reorder(graph: Graph) -> tuple[str, ...]:
     Returns:
         The layers of the convolutions that were moved.
     """
-    _cancel_squeezes(graph)
     moved: dict[str, None] = {}
     while names := [node.name for node in graph if _swapped(graph, node)]:
         moved.update(dict.fromkeys(graph[name].layer for name in names))
@@ -46,17 +45,6 @@ def _swapped(graph: Graph, node: Node) -> bool:
         return False
     graph.replace(name, replace(op, input_size=(None,) * len(op.window)))
     return True
-
-
-def _cancel_squeezes(graph: Graph) -> None:
-    """Take away each Squeeze that an ExpandDims undoes, as between Conv1D and AveragePooling1D."""
-    for node in graph:
-        if not isinstance(node.op, ops.Squeeze):
-            continue
-        reader = _only_reader(graph, node)
-        if reader is not None and reader.op == ops.ExpandDims(node.op.axes):
-            graph.bypass(reader.name)
-            graph.bypass(node.name)
 
 
 def _mean_after(graph: Graph, conv: Node, op: ops.Conv) -> Node | None:

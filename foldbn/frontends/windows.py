@@ -1,6 +1,7 @@
-"""Join the nodes that TensorFlow makes of Conv1D and of dilated convolutions.
+"""Join the nodes that TensorFlow makes of one-dimensional layers and of dilated convolutions.
 
     Conv1D     ExpandDims -> Conv2D -> Squeeze
+    pooling    ExpandDims -> AvgPool or MaxPool -> Squeeze
     dilated    SpaceToBatchND -> convolution -> BatchToSpaceND
 
 Exporters know both forms again, so long as nothing comes between their nodes.
@@ -17,10 +18,14 @@ from foldbn import ops
 from foldbn.frontends.context import Context
 from foldbn.frontends.groups import Group, sole_readers, without
 
+_POOLS = ("AvgPool", "MaxPool")
+
 
 def join_windows(groups: list[Group], context: Context) -> list[Group]:
-    """Return `groups` with each Conv1D, and then each dilated convolution, as one op."""
-    return _join(_join(groups, context, _one_dimensional), context, _dilated)
+    """Return `groups` with each Conv1D, pooling and then each dilated convolution as one op."""
+    for recognize in (_one_dimensional, _pooling, _dilated):
+        groups = _join(groups, context, recognize)
+    return groups
 
 
 def _join(groups: list[Group], context: Context, recognize: Any) -> list[Group]:
@@ -29,7 +34,7 @@ def _join(groups: list[Group], context: Context, recognize: Any) -> list[Group]:
     for group in groups:
         middle = sole.get(group.outputs[0])
         last = None if middle is None else sole.get(middle.outputs[0])
-        if middle is None or last is None or not isinstance(middle.op, ops.Conv):
+        if middle is None or last is None:
             continue
         whole = recognize(group, middle, last, context)
         if whole is not None:
@@ -61,6 +66,19 @@ def _one_dimensional(first: Group, middle: Group, last: Group, _: Context) -> op
         padding=conv.padding if isinstance(conv.padding, str) else rest(conv.padding),
         input_size=rest(conv.input_size),
     )
+
+
+def _pooling(first: Group, middle: Group, last: Group, _: Context) -> ops.Commuting | None:
+    """Return a pooling between ExpandDims and Squeeze of an axis that it leaves alone."""
+    pool, expand = middle.op, first.op
+    if not isinstance(pool, ops.Commuting) or middle.kind not in _POOLS:
+        return None
+    if not isinstance(expand, ops.ExpandDims) or last.op != ops.Squeeze(expand.axes):
+        return None
+    if len(expand.axes) > 1 or expand.axes[0] in pool.uniform_axes:
+        return None
+    axes = tuple(axis - (axis > expand.axes[0]) for axis in pool.uniform_axes)
+    return replace(pool, uniform_axes=axes)
 
 
 def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.Conv | None:

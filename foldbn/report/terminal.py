@@ -46,7 +46,7 @@ def render(
         case Conversion():
             parts = _conversion(result, verbose=verbose)
         case Inspection():
-            parts = _findings(result.source, result.summary, result.decisions)
+            parts = _findings(result)
         case Verification():
             parts = [_source(result.source), _verifications(result, verbose=verbose)]
             parts += [_not_compared(each) for each in result.artifacts if each.error]
@@ -64,7 +64,7 @@ def render(
 
 
 def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
-    parts = _findings(result.source, result.summary, result.decisions)
+    parts = _findings(result)
     algebra = result.verification.algebra
     parts.append(
         Text.assemble(
@@ -90,24 +90,25 @@ def _conversion(result: Conversion, *, verbose: bool) -> list[RenderableType]:
     return [*parts, Text(), written]
 
 
-def _findings(
-    source: Source, summary: Summary, decisions: Sequence[Decision]
-) -> list[RenderableType]:
-    head = _source(source)
-    if source.precision != "float32":
+def _findings(result: Conversion | Inspection) -> list[RenderableType]:
+    head = _source(result.source)
+    if result.source.precision != "float32":
         head.append("; foldbn exports float32")
-    if not decisions:
-        return [head, Text("no affine layers: nothing to fold")]
-    parts: list[RenderableType] = [head, _tally(summary), Text()]
+    parts: list[RenderableType] = [head, _tally(result.summary)]
+    if result.decisions:
+        parts.append(Text())
     layers = _grid()
-    for each in decisions:
+    for each in result.decisions:
         if each.outcome == "folded":
             layers.add_row(_outcome(each), printable(each.layer), _destination(each))
     if layers.row_count:
         parts += [layers, Text()]
-    for each in decisions:
+    for each in result.decisions:
         if each.outcome != "folded":
             parts += [_explanation(each), Text()]
+    if result.reordered:
+        names = ", ".join(map(printable, result.reordered))
+        parts += [Text(f"moved to where there are fewer positions: {names}"), Text()]
     return parts
 
 
@@ -120,6 +121,8 @@ def _source(source: Source) -> Text:
 
 
 def _tally(summary: Summary) -> Text:
+    if not summary.affine_layers:
+        return Text("no affine layers: nothing to fold")
     outcomes = ("folded", "merged", "lowered", "kept")
     counts = [(name, getattr(summary, name)) for name in outcomes]
     told = ", ".join(f"{number_} {name}" for name, number_ in counts if number_)

@@ -60,22 +60,6 @@ def test_normalization_folds_into_a_convolution_that_moves():
     assert_equal(sketch, folding.graph)
 
 
-def test_undone_squeeze_is_no_obstacle():
-    """Conv1D drops an axis of length 1 that AveragePooling1D puts back."""
-    chain = "Conv(1x1 wide) -> Squeeze(0) -> Expand(0) -> AveragePool -> Squeeze(0)"
-    sketch = build(f"x[1x8x40] -> Sigmoid -> {chain} -> ReLU")
-    folding = fold(sketch.graph)
-    assert show(folding.graph) == "Sigmoid -> AveragePool -> Conv -> Squeeze -> ReLU"
-    assert_equal(sketch, folding.graph)
-
-
-def test_other_squeeze_stays():
-    """An axis that is put back in another place moves the rest."""
-    text = "x[1x8x40] -> Conv(1x1 wide) -> Squeeze(0) -> Expand(1) -> AveragePool -> ReLU"
-    sketch = build(text)
-    assert show(fold(sketch.graph).graph) == show(sketch.graph)
-
-
 def test_all_readers_follow_the_result():
     """Nodes that read the pooling read the convolution, and nodes between the two stay."""
     chains = ["Conv(1x1 wide) -> a", "a -> AveragePool -> b; b, b -> Add -> b2"]

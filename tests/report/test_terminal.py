@@ -80,3 +80,10 @@ def test_files_that_are_timed_are_named():
     found = text(Benchmark((row("dir/second.onnx"), row("dir/third.onnx"))))
     assert "second.onnx CPU" in found
     assert "third.onnx CPU" in found
+
+
+def test_moved_convolutions_are_named(inspection):
+    """What works in another place is told, and its name cannot play tricks on a terminal."""
+    moved = replace(inspection, reordered=("pool2_conv", "\x1b[31mred"))
+    assert "moved to where there are fewer positions: pool2_conv, \\x1b[31mred" in text(moved)
+    assert "fewer positions" not in text(inspection)
