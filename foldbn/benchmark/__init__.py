@@ -9,6 +9,7 @@ machine's spread is noise. "Inconclusive" is a possible answer.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from foldbn.benchmark.formats import format_of
@@ -64,16 +65,9 @@ def bench_files(
     reference, candidates = paths[0], (paths[1:] or paths[:1])
     # TFLite files need no onnxruntime, so a broken provider must not stop them.
     ways = _ways(resolve(providers)) if "onnx" in formats.values() else ()
+    measure = partial(measure_pair, threads=threads, batch_size=batch_size, seed=seed)
     return tuple(
-        measure_pair(
-            reference,
-            candidate,
-            provider=name,
-            copies=copies,
-            threads=threads,
-            batch_size=batch_size,
-            seed=seed,
-        )
+        measure(reference, candidate, provider=name, copies=copies)
         for candidate in candidates
         for name, copies in (ways if formats[candidate] == "onnx" else ways[:1] or (_LITERT,))
     )
@@ -104,17 +98,9 @@ def bench_pair(  # noqa: PLR0913 - one keyword for each thing a row reports
         Unreadable, ProviderMissing, Unsupported, RuntimeFailed: as `bench_files`.
     """
     ways = _ways(resolve(providers)) if format == "onnx" else (_LITERT,)
+    measure = partial(measure_pair, threads=threads, batch_size=batch_size, seed=seed)
     return tuple(
-        measure_pair(
-            original,
-            candidate,
-            provider=name,
-            copies=copies,
-            threads=threads,
-            batch_size=batch_size,
-            seed=seed,
-        )
-        for name, copies in ways
+        measure(original, candidate, provider=name, copies=copies) for name, copies in ways
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -67,6 +69,7 @@ def load(
         Unsupported: it is a model that foldbn cannot load.
         BadWeights: a weight is NaN or infinite.
     """
+    _quiet_tensorflow()
     before = _state(path)
     kind = sniff.sniff(path)
     if kind != "frozen-graph" and ports != NO_PORTS:
@@ -95,6 +98,15 @@ def load(
             f"{str(path)!r} was changed while it was read", "run foldbn again once it is written"
         )
     return simplify(source, original)
+
+
+def _quiet_tensorflow() -> None:
+    """Let TensorFlow's C++ leave out what is no warning, if nobody has said how much it may tell.
+
+    It looks once, as it is imported; whose program imports it before foldbn does has decided.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 
 def _state(path: Path) -> tuple[int, ...]:

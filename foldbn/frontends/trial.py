@@ -21,6 +21,8 @@ _SECONDS = 10  # of a processor's time; the largest networks take less than 1
 _OBJECTS = 20_000  # that are looked at
 _BYTES = 2**31
 _HINT = "was the download or copy interrupted?"
+# h5py brings NumPy along, whose thread pools cost as much as all the rest of the child.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 
@@ -40,7 +42,8 @@ def try_hdf5(descriptor: int, name: str) -> None:
         return  # there is no interpreter to be had
     # -P: a module that lies beside the model is none of ours.
     tried = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-m", "foldbn.frontends.trial", str(descriptor)],
+        [sys.executable, "-P", "-m", "foldbn.frontends.trial", str(descriptor), str(_SECONDS)],
+        env=os.environ | _ONE_THREAD,
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -57,7 +60,8 @@ def try_hdf5(descriptor: int, name: str) -> None:
 
 def main() -> None:
     """Read all attributes, and what lies where, of the HDF5 file behind a descriptor."""
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS + 1))
+    descriptor, seconds = map(int, sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_DATA, (_BYTES, _BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import h5py
@@ -69,7 +73,7 @@ def main() -> None:
             dict(item.attrs)
         return next(seen) > _OBJECTS or None
 
-    with os.fdopen(int(sys.argv[1]), "rb") as content, h5py.File(content, "r") as file:
+    with os.fdopen(descriptor, "rb") as content, h5py.File(content, "r") as file:
         look_at("", file)
         file.visititems(look_at)
 

@@ -11,7 +11,7 @@ from foldbn.export import to_onnx
 from foldbn.export.onnx_file import _number
 from tests import journeys
 from tests.export.saved import frozen
-from tests.frontends.models import Model, chain, layer, make, norm
+from tests.frontends.building import Model, chain, layer, make, norm
 from tests.journeys import randomise
 
 SAME = {"padding": "same"}

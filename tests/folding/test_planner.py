@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from foldbn import ops
 from foldbn.folding import fold
 from foldbn.graph import Graph
-from tests.folding.models import FOLDS, REASONS, X
+from tests.folding.branches import BRANCHES
+from tests.folding.chains import CHAINS, X
+from tests.folding.reasons import REASONS
 from tests.graphs import assert_equal, build, show, tell
+
+FOLDS = CHAINS | BRANCHES
 
 
 @pytest.mark.parametrize(("model", "folded", "decisions"), FOLDS.values(), ids=FOLDS)

@@ -6,49 +6,9 @@ normalization, as `tests.graphs.tell` tells it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-Build = Callable[[Any, Any], Any]
-
-
-class Model(NamedTuple):
-    """How to go on from the input, given ``keras.layers``; the input's shape; the outcome."""
-
-    build: Build
-    shape: tuple[int, ...]
-    told: str
-
-
-def make(model: Model) -> Any:
-    """Return the Keras model."""
-    import keras
-
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input(model.shape, name="x")
-    return keras.Model(inputs, model.build(keras.layers, inputs))
-
-
-def chain(*makers: Callable[[Any], Any]) -> Build:
-    """Return a builder that applies layers one after the other."""
-
-    def build(layers: Any, tensor: Any) -> Any:
-        for maker in makers:
-            tensor = maker(layers)(tensor)
-        return tensor
-
-    return build
-
-
-def norm(name: str = "bn", **options: Any) -> Callable[[Any], Any]:
-    """Return a maker of a normalization."""
-    return lambda layers: layers.BatchNormalization(name=name, **options)
-
-
-def layer(kind: str, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
-    """Return a maker of a layer of `kind`."""
-    return lambda layers: getattr(layers, kind)(*arguments, **options)
+from tests.frontends.building import Model, chain, layer, norm
 
 
 def _two_norms_on_one_dense(layers: Any, tensor: Any) -> Any:
@@ -85,25 +45,6 @@ def _after_lstm(layers: Any, tensor: Any) -> Any:
 def _two_readers(layers: Any, tensor: Any) -> Any:
     normed = norm()(layers)(layers.Dense(4, activation="tanh", name="d")(tensor))
     return layers.Add()([layers.Dense(3, name=name)(normed) for name in "ab"])
-
-
-def _constant(operation: Callable[..., Any], value: list[float] | float) -> Build:
-    """Return a builder that computes with a constant between an activation and a dense layer.
-
-    Args:
-        operation: given ``keras.ops``, the tensor and the constant.
-        value: of the constant.
-    """
-
-    def build(layers: Any, tensor: Any) -> Any:
-        import keras
-        import numpy as np
-
-        hidden = layers.Dense(3, activation="tanh", name="before")(tensor)
-        changed = operation(keras.ops, hidden, np.asarray(value, np.float32))
-        return layers.Dense(2, name="after")(changed)
-
-    return build
 
 
 IMAGE = (6, 6, 4)
@@ -298,19 +239,4 @@ MODELS: dict[str, Model] = {
         (5,),
         "bn folded forward into dense",
     ),
-}
-
-ROW = [0.5, -2.0, 1.5]
-ARITHMETIC: dict[str, Build] = {
-    "x * c": _constant(lambda ops, x, c: ops.multiply(x, c), ROW),
-    "c * x": _constant(lambda ops, x, c: ops.multiply(c, x), ROW),
-    "x + c": _constant(lambda ops, x, c: ops.add(x, c), ROW),
-    "c + x": _constant(lambda ops, x, c: ops.add(c, x), ROW),
-    "x + scalar": _constant(lambda ops, x, c: ops.add(x, c), 2.5),
-    "x - c": _constant(lambda ops, x, c: ops.subtract(x, c), ROW),
-    "c - x": _constant(lambda ops, x, c: ops.subtract(c, x), ROW),
-    "x / c": _constant(lambda ops, x, c: ops.divide(x, c), ROW),
-    "x / scalar": _constant(lambda ops, x, c: ops.divide(x, c), 255.0),
-    "scalar - x": _constant(lambda ops, x, c: ops.subtract(c, x), 1.0),
-    "-x": _constant(lambda ops, x, _: ops.negative(x), 1.0),
 }

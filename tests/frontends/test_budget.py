@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from foldbn.errors import Unsafe
-from foldbn.frontends import configs, keras_files, sniff
-from foldbn.frontends.budget import check_budget
+from foldbn.frontends import keras_files, sniff
 from foldbn.frontends.demand import demand
 from tests.frontends.configurations import DENSE, HUGE, layer, stack
 
@@ -120,40 +119,6 @@ def test_the_command_is_quick_and_small(tmp_path):
     assert "16,900,000,000 weights" in told.read_text()
     assert peak < 2**20  # KiB
     assert spent < 5  # half a second where nothing else runs; TensorFlow's import takes longer
-
-
-def known(folders: list[Path]) -> list[Path]:
-    """Return every Keras file below some folders."""
-    return [
-        path
-        for folder in folders
-        for suffix in ("h5", "hdf5", "keras")
-        for path in sorted(folder.rglob(f"*.{suffix}"))
-    ]
-
-
-def holds(path: Path) -> None:
-    """Assert that a file asks for no more weights than it stores."""
-    kind = sniff.sniff(path)
-    config = configs.read_config(path, kind)
-    room = check_budget(config, path, kind)
-    assert demand(config).weights <= room - 2**22, path
-
-
-def test_networks_of_this_project(networks):
-    """No trained network is taken for a bomb."""
-    found = known([networks])
-    assert len(found) > 10
-    for path in found:
-        holds(path)
-
-
-def test_files_of_every_framework(foreign_models):
-    """No file of Keras 1 to 3 is taken for a bomb."""
-    found = known([foreign_models])
-    assert len(found) > 100
-    for path in found:
-        holds(path)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])

@@ -15,7 +15,7 @@ from foldbn.frontends.frozen import FrozenModel, Port
 from foldbn.verification.reference import Evaluator
 from foldbn.verification.runtimes import load_artifact
 from tests import journeys
-from tests.frontends.models import Model, chain, layer, make, norm
+from tests.frontends.building import Model, chain, layer, make, norm
 from tests.hard_cases.proving import outcomes, prove, stack
 from tests.journeys import randomise
 

@@ -14,7 +14,7 @@ from foldbn.errors import Unsupported
 from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import Layers
 from tests import journeys
-from tests.frontends.models import Model, chain, layer, make
+from tests.frontends.building import Model, chain, layer, make
 
 FIRST = {"data_format": "channels_first"}
 BIAS = np.arange(1, 5, dtype=np.float32)

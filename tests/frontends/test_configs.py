@@ -9,7 +9,7 @@ import h5py
 import pytest
 
 from foldbn.errors import FoldbnError, Unreadable, Unsafe, Unsupported
-from foldbn.frontends import configs, sniff
+from foldbn.frontends import configs
 from foldbn.frontends.configs import check_config
 
 
@@ -170,23 +170,6 @@ def test_functions_of_the_user():
         with pytest.raises(FoldbnError):
             check_config(model(inner), "model.h5")
         check_config(model(inner), "model.h5", {name})
-
-
-def test_files_of_every_framework(foreign_models):
-    """No file of Keras 1 to 3 is refused but for its Lambda layers."""
-    reasons = set()
-    for path in sorted((foreign_models / "legacy").glob("*/*.*")):
-        if path.suffix not in (".h5", ".keras"):
-            continue
-        try:
-            check_config(configs.read_config(path, sniff.sniff(path)), path.stem)
-        except FoldbnError as error:
-            reasons.add((path.stem, type(error)))
-    assert reasons == {
-        ("h_lambda", Unsafe),
-        ("h_lambda_named", Unsafe),
-        ("h_lambda_named", Unsupported),
-    }
 
 
 def test_a_configuration_beyond_reason(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from foldbn import verification
 from foldbn.errors import Unsupported
 from tests import journeys
-from tests.frontends.models import Build, Model, chain, layer, make, norm
+from tests.frontends.building import Build, Model, chain, layer, make, norm
 from tests.journeys import Journey, randomise
 
 

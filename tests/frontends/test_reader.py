@@ -8,7 +8,8 @@ import pytest
 from foldbn import ops
 from foldbn.errors import BadWeights
 from tests import journeys
-from tests.frontends.models import MODELS, make
+from tests.frontends.building import make
+from tests.frontends.models import MODELS
 from tests.journeys import randomise
 
 

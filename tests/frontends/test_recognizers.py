@@ -7,7 +7,9 @@ import pytest
 
 from foldbn.frontends.frozen import FrozenModel, Port
 from tests import journeys
-from tests.frontends.models import ARITHMETIC, MODELS, Model, make
+from tests.frontends.arithmetic import ARITHMETIC
+from tests.frontends.building import Model, make
+from tests.frontends.models import MODELS
 from tests.journeys import randomise
 
 

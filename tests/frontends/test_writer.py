@@ -8,7 +8,8 @@ import pytest
 from foldbn.errors import ConversionFailed
 from foldbn.frontends.frozen import tensor_name
 from tests import journeys
-from tests.frontends.models import MODELS, make
+from tests.frontends.building import make
+from tests.frontends.models import MODELS
 from tests.journeys import randomise
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from foldbn import ops
 from foldbn.affine import Array
-from tests import reference
+from tests import windows
 from tests.rules.cases.expecting import Case, passes
 
 
@@ -28,7 +28,7 @@ def window(reduce: Callable[..., Array], op: ops.Commuting, **numbers: object) -
     allowed = passes(negative=reduce is np.mean, even=(0, 1))
 
     def run(_: ops.Op, x: Array) -> Array:
-        return reference.pool(x, reduce, (0, 1), **numbers)
+        return windows.pool(x, reduce, (0, 1), **numbers)
 
     return Case(f"{op.name} {numbers}", op, ((5, 4, 3),), allowed, allowed, run)
 
