@@ -66,13 +66,19 @@ def count_groups(graph: OnnxGraph, node: NodeProto) -> None:
 
 
 def _channels(graph: OnnxGraph, tensor: str) -> int | None:
-    """Return C of ``[N, C, ...]``, or that of what was cut and padded to it."""
+    """Return C of ``[N, C, ...]``, or that of what was cut and padded to it along other axes."""
     while (shape := graph.shapes.get(tensor, ()))[1:2] in ((), (None,)):
         border = graph.producer(tensor, "Pad", "Slice")
-        if border is None:
+        if border is None or (border.op_type == "Slice" and not _cuts_places(graph, border)):
             return None
         tensor = border.input[0]
     return shape[1]
+
+
+def _cuts_places(graph: OnnxGraph, cut: NodeProto) -> bool:
+    """Whether a Slice leaves batch and channels whole; without axes it begins with the batch."""
+    axes = graph.numbers(cut, "axes", 3) or ()
+    return bool(axes) and min(axes) > 1
 
 
 def pool_globally(graph: OnnxGraph, node: NodeProto) -> None:
