@@ -63,6 +63,7 @@ def positions(port: Port, model: FrozenModel, tensors: Sequence[str]) -> list[ND
     found = [np.full(each.shape, -1) for each in resting]
     # Of each bit in turn, for together they are as many batches of inputs.
     for place in range(int(codes.max()).bit_length()):
-        for own, before, now in zip(found, resting, run(codes >> place & 1), strict=True):
-            own += (now != before).astype(np.int64) << place
+        now = run(codes >> place & 1)
+        for index, (before, bits) in enumerate(zip(resting, now, strict=True)):
+            found[index] += (bits != before).astype(np.int64) << place
     return found

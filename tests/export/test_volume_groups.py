@@ -92,7 +92,7 @@ def test_groups_behind_a_transposed_convolution(tmp_path, case):
 
 
 def test_channels_that_are_cut():
-    """Of channels that are cut as well, by numbers that are open, nobody says how many there are."""
+    """Of channels that are cut, by numbers that are open, nobody says how many there are."""
     text = """(float[N, 8, H, W] x, int64[3] ends) => (float[N, 6, H2, W2] y) {
         r = Relu(x)  c = Slice(r, starts, ends, axes)  y = Conv(c, k) }"""
     axes = np.array([1, 2, 3])
