@@ -64,7 +64,7 @@ def _fill(spec: InputSpec, batch_size: int) -> InputSpec:
             shown = ", ".join("?" if known is None else str(known) for known in spec.shape)
             raise Unsupported(
                 f"input {spec.name!r} leaves axis {axis} open: its shape is [{shown}]",
-                "export the model with a fixed size for that axis",
+                "--no-bench converts it without timing; or give the model's input its lengths",
             )
     if spec.shape and spec.shape[0] is None:
         return replace(spec, shape=(batch_size, *spec.shape[1:]))

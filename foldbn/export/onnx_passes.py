@@ -66,13 +66,22 @@ def count_groups(graph: OnnxGraph, node: NodeProto) -> None:
 
 
 def _channels(graph: OnnxGraph, tensor: str) -> int | None:
-    """Return C of ``[N, C, ...]``, or that of what was cut and padded to it."""
-    while (shape := graph.shapes.get(tensor, ()))[1:2] in ((), (None,)):
-        border = graph.producer(tensor, "Pad", "Slice")
-        if border is None:
+    """Return C of ``[N, C, ...]``, or that of what was cut and padded to it along other axes."""
+    axis = 1
+    while (shape := graph.shapes.get(tensor, ()))[axis : axis + 1] in ((), (None,)):
+        border = graph.producer(tensor, "Pad", "Slice", "Transpose")
+        if border is None or (border.op_type == "Slice" and not _leaves(graph, border, axis)):
             return None
+        if border.op_type == "Transpose":
+            axis = attribute(border, "perm", ())[axis]
         tensor = border.input[0]
-    return shape[1]
+    return shape[axis]
+
+
+def _leaves(graph: OnnxGraph, cut: NodeProto, axis: int) -> bool:
+    """Whether a Slice leaves an axis whole; without axes of its own it begins with the first."""
+    axes = graph.numbers(cut, "axes", 3) or ()
+    return bool(axes) and min(axes) >= 0 and axis not in axes
 
 
 def pool_globally(graph: OnnxGraph, node: NodeProto) -> None:

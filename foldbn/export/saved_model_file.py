@@ -24,7 +24,8 @@ from foldbn.frontends.frozen import FrozenModel, GraphDef, empty_like
 from foldbn.frontends.written_out import with_single_groups
 
 _FINGERPRINT = "fingerprint.pb"
-_NAME_OF_A_NODE = re.compile(r"[A-Za-z0-9.][\w.\\/>-]*", re.ASCII)
+# As graphs are imported: Python alone lets backslashes pass as well.
+_NAME_OF_A_NODE = re.compile(r"[A-Za-z0-9.][\w./>-]*", re.ASCII)
 
 
 def to_saved_model(models: Sequence[FrozenModel], folder: Path) -> None:

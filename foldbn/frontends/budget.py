@@ -21,6 +21,8 @@ from foldbn.frontends.unpacking import hdf5_in
 _FREE = 2**22  # weights that may be made in any case: 16 MiB
 _LARGEST = 2**28  # numbers in one tensor for one sample: 1 GiB
 _MOST_SAMPLES = 2**10  # in a batch that a graph fixes: of more, so many are let pass
+# Combinations of shapes that functions are called on; looking at one takes milliseconds.
+_SHAPES, _SHAPES_OF_EACH = 2**10, 2**6
 _HINT = "the configuration in the file is not that of the weights beside it"
 
 
@@ -107,7 +109,8 @@ def check_graph(graph: Any, batch: int | None = None) -> None:
         batch: how many samples its inputs hold, where the graph itself fixes it.
 
     Raises:
-        Unsafe: a tensor has more than 2^28 numbers for each sample, a length of None taken for 1.
+        Unsafe: a tensor has more than 2^28 numbers for each sample, a length of None taken for 1;
+            or functions call each other on too many shapes, which may double with each call.
     """
     functions = {each.signature.name: each for each in graph.as_graph_def().library.function}
     waiting, seen = [graph], set()
@@ -121,7 +124,18 @@ def check_graph(graph: Any, batch: int | None = None) -> None:
                     call = (name, str(shapes))
                     if call not in seen:
                         seen.add(call)
+                        _check_calls(len(seen), len(functions))
                         waiting.append(_inside(functions[name], shapes))
+
+
+def _check_calls(number: int, functions: int) -> None:
+    most = _SHAPES + _SHAPES_OF_EACH * functions
+    if number > most:
+        raise Unsafe(
+            f"the graph calls its {functions:,} functions on more than {most:,} combinations of"
+            " shapes",
+            "no model of layers does: was the file made to keep its reader busy?",
+        )
 
 
 def _check_outputs(operation: Any, batch: int) -> None:

@@ -60,9 +60,10 @@ def positions(port: Port, model: FrozenModel, tensors: Sequence[str]) -> list[ND
         return runner.run(list(tensors), others | {port.node: fed})
 
     resting = run(0 * codes)
-    seen = [run(codes >> place & 1) for place in range(int(codes.max()).bit_length())]
-    found = []
-    for before, *now in zip(resting, *seen, strict=True):
-        bits = [(each != before).astype(np.int64) << place for place, each in enumerate(now)]
-        found.append(np.asarray(np.sum(bits, axis=0)) - 1)
+    found = [np.full(each.shape, -1) for each in resting]
+    # Of each bit in turn, for together they are as many batches of inputs.
+    for place in range(int(codes.max()).bit_length()):
+        now = run(codes >> place & 1)
+        for index, (before, bits) in enumerate(zip(resting, now, strict=True)):
+            found[index] += (bits != before).astype(np.int64) << place
     return found

@@ -61,9 +61,9 @@ def try_hdf5(descriptor: int, name: str) -> None:
 def main() -> None:
     """Read all attributes, and what lies where, of the HDF5 file behind a descriptor."""
     descriptor, seconds = map(int, sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_DATA, (_BYTES, _BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_CPU, seconds)
+    _limit(resource.RLIMIT_DATA, _BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
     import h5py
 
     seen = itertools.count()
@@ -76,6 +76,16 @@ def main() -> None:
     with os.fdopen(descriptor, "rb") as content, h5py.File(content, "r") as file:
         look_at("", file)
         file.visititems(look_at)
+
+
+def _limit(kind: int, most: int) -> None:
+    """Set a limit; below the hard one that is there, which no process can raise.
+
+    Of a processor's time the signal comes at the soft limit, and no more than an end at the hard.
+    """
+    _, there = resource.getrlimit(kind)
+    hard = most + 1 if there == resource.RLIM_INFINITY else min(most + 1, there)
+    resource.setrlimit(kind, (min(most, max(hard - 1, 0)), hard))
 
 
 if __name__ == "__main__":

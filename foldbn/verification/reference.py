@@ -143,7 +143,7 @@ def make_references(
     singly = natively = _rounding(yardstick.model, original, sets[0])
     if own is not None and own is not yardstick.model:
         natively = _rounding(own, original, sets[0])
-    roughly = _roughened(original, sets[0]) or exactly
+    roughly: Evaluator | None = None
     references = []
     for samples in sets:
         exact = exactly(samples)
@@ -152,6 +152,8 @@ def make_references(
         native = single if natively is singly else natively(samples)
         if original.batch_size is None and samples is sets[-1]:
             _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
+        # Lengths that the model does not take have been told by now.
+        roughly = roughly or _roughened(original, samples) or exactly
         jitter = _jitter(roughly, samples, exact)
         good = _finite(samples, exact, single, jitter)
         if good.any():

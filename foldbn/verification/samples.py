@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldbn.errors import BadSamples
+from foldbn.errors import BadSamples, said
 from foldbn.frontends.frozen import FLOATS, Port
 from foldbn.frontends.positions import UNKNOWN_LENGTH
 from foldbn.frontends.ranges import Range
@@ -19,6 +21,9 @@ from foldbn.verification.batches import Samples
 
 _FORMATS = "samples are .npy or .npz files"
 _BEGINNINGS = (np.lib.format.MAGIC_PREFIX, b"PK")
+# What zipfile, its decompressors and NumPy raise; RuntimeError of what is encrypted, or is packed
+# in a way that Python does not know.
+_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
 _MOST_ROWS = 2**31
@@ -178,9 +183,11 @@ def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
             with loaded:
                 return {name: loaded[name] for name in loaded.files}
     except OSError as error:
-        raise BadSamples(f"cannot read {str(path)!r}: {error.strerror}", _FORMATS) from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadSamples(f"cannot read samples from {str(path)!r}: {error}", _FORMATS) from error
+        told = error.strerror or said(error)  # a decompressor's has no more than words
+        raise BadSamples(f"cannot read {str(path)!r}: {told}", _FORMATS) from error
+    except _DAMAGE as error:
+        told = said(error)
+        raise BadSamples(f"cannot read samples from {str(path)!r}: {told}", _FORMATS) from error
 
 
 def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any]:
@@ -190,6 +197,8 @@ def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any
         raise BadSamples(
             f"{str(path)!r} has no array {port.name!r}; it has {', '.join(sorted(arrays))}"
         )
+    if not isinstance(array, np.ndarray):  # NumPy gives other members of an archive as bytes
+        raise BadSamples(f"{port.name!r} in {str(path)!r} is no array of NumPy", _FORMATS)
     wanted = port.shape[1:]
     fits = array.ndim == len(port.shape) and all(
         length in (None, own) for length, own in zip(wanted, array.shape[1:], strict=True)

@@ -87,6 +87,15 @@ def test_names_that_are_none_in_python(tmp_path):
     assert set(served.structured_input_signature[1]) == set(names)
 
 
+def test_a_backslash(tmp_path):
+    """TensorFlow writes graphs with a name that it does not read again: none of them is such."""
+    inputs = keras.Input((4,), name="x\\y")
+    normed = keras.layers.BatchNormalization()(keras.layers.Dense(2)(inputs))
+    randomise(keras.Model(inputs, normed)).save(tmp_path / "m.keras")
+    result = convert(tmp_path / "m.keras", tmp_path, to=_FORMATS)
+    assert all(artifact.verification.passed for artifact in result.artifacts)
+
+
 def test_inputs_that_are_one_to_tensorflow(tmp_path):
     """TensorFlow cannot tell two inputs apart that differ in punctuation: told before it tries."""
     given = [keras.Input((4,), name=name) for name in ("a b", "a.b")]

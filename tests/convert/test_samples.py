@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,54 @@ def _is_truncated_zip(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
+def _is_an_archive_of_text(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("left.npy", "1, 2, 3")
+        archive.writestr("right", "1, 2, 3")
+
+
+def _is_damaged(method: int, path: Path) -> None:
+    """Write an archive packed in one way, and change the first member in its middle."""
+    array = io.BytesIO()
+    np.save(array, np.random.default_rng(0).random((2000, 3)))
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("left.npy", array.getvalue())
+        middle = archive.getinfo("left.npy").compress_size // 2
+    content = bytearray(path.read_bytes())
+    content[middle : middle + 64] = b"\xff" * 64
+    path.write_bytes(content)
+
+
+def _is_damaged_deflate(path: Path) -> None:
+    _is_damaged(zipfile.ZIP_DEFLATED, path)
+
+
+def _is_damaged_lzma(path: Path) -> None:
+    _is_damaged(zipfile.ZIP_LZMA, path)
+
+
+def _is_damaged_bzip2(path: Path) -> None:
+    _is_damaged(zipfile.ZIP_BZIP2, path)
+
+
+def _alter_member(path: Path, field: int, value: int) -> None:
+    """Change a field of the first member, both where it lies and in the archive's directory."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, left=LEFT, right=RIGHT)
+    content = bytearray(path.read_bytes())
+    for place in (field, content.index(b"PK\x01\x02") + field + 2):
+        content[place] = value
+    path.write_bytes(content)
+
+
+def _is_encrypted(path: Path) -> None:
+    _alter_member(path, 6, 1)
+
+
+def _is_packed_in_an_unknown_way(path: Path) -> None:
+    _alter_member(path, 8, 99)
+
+
 def _is_a_folder(path: Path) -> None:
     path.mkdir()
 
@@ -115,6 +165,12 @@ BAD_FILES = [
     _is_text,
     _is_truncated,
     _is_truncated_zip,
+    _is_an_archive_of_text,
+    _is_damaged_deflate,
+    _is_encrypted,
+    _is_packed_in_an_unknown_way,
+    _is_damaged_lzma,
+    _is_damaged_bzip2,
     _is_a_folder,
     _is_one_array,
     _is_a_pickle,
@@ -130,6 +186,7 @@ def test_samples_that_cannot_be_read(tmp_path, ports, write):
     with pytest.raises(BadSamples, match=r"samples\.npy") as caught:
         verification.load_samples(path, ports)
     assert "unsafely" not in caught.value.message
+    assert not caught.value.message.endswith("None")
     assert not (tmp_path / "mark").exists()
 
 

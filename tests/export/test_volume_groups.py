@@ -7,12 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import foldbn
+from foldbn.export.onnx_passes import tidy
 from foldbn.frontends.keras_files import freeze_model
 from foldbn.frontends.precision import widen
 from foldbn.verification.reference import Evaluator
+from tests.export.passes import parse
 from tests.journeys import randomise
 
 
@@ -86,3 +89,16 @@ def test_groups_behind_a_transposed_convolution(tmp_path, case):
     nodes = onnx.load(tmp_path / "model.onnx").graph.node
     (conv,) = (node for node in nodes if node.op_type == "Conv")
     assert {each.name: each.i for each in conv.attribute}["group"] == 2
+
+
+def test_channels_that_are_cut():
+    """Of channels that are cut, by numbers that are open, nobody says how many there are."""
+    text = """(float[N, 8, H, W] x, int64[3] ends) => (float[N, 6, H2, W2] y) {
+        r = Relu(x)  c = Slice(r, starts, ends, axes)  y = Conv(c, k) }"""
+    axes = np.array([1, 2, 3])
+    proto = parse(text, {"k": (6, 4, 1, 1), "starts": np.zeros(3, np.int64), "axes": axes})
+    tidy(proto, ())
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    x = np.ones((2, 8, 5, 5), np.float32)
+    (y,) = session.run(None, {"x": x, "ends": np.array([4, 3, 2])})
+    assert y.shape == (2, 6, 3, 2)

@@ -16,8 +16,11 @@ import pytest
 
 from foldbn.errors import Unsafe
 from foldbn.frontends import keras_files, sniff
+from foldbn.frontends.budget import check_graph
 from foldbn.frontends.demand import demand
 from tests.frontends.configurations import DENSE, HUGE, layer, stack
+
+_FLOAT, _INT, _BOOL = 1, 3, 10  # by DataType
 
 
 def write(path: Path, config: Any, version: str = "3.3.3") -> Path:
@@ -140,3 +143,61 @@ def test_a_tensor_of_unknown_shape(tmp_path):
     path = write(tmp_path / "bomb.h5", config, "2.15.0")
     with pytest.raises(Unsafe, match="30,000,000,000 numbers"):
         keras_files.load(path, sniff.sniff(path))
+
+
+def _doubling(depth: int) -> Any:
+    """Return a graph whose functions each call the next one twice, on lengths of their own."""
+    import tensorflow as tf
+    from tensorflow.core.framework import graph_pb2
+
+    graph_def = graph_pb2.GraphDef()
+    graph_def.versions.producer = 1882
+    graph_def.node.add(name="p", op="Placeholder").attr["dtype"].type = _BOOL
+    x = graph_def.node.add(name="x", op="Placeholder")
+    x.attr["dtype"].type = _FLOAT
+    x.attr["shape"].shape.dim.add(size=8)
+    _choose(graph_def.node, "y", "x", 0)
+    for number in range(depth + 1):
+        function = graph_def.library.function.add()
+        function.signature.name = f"f{number}"
+        function.signature.input_arg.add(name="p", type=_BOOL)
+        function.signature.input_arg.add(name="x", type=_FLOAT)
+        function.signature.output_arg.add(name="y", type=_FLOAT)
+        function.ret["y"] = "x" if number == depth else "a:output:0"
+        if number < depth:
+            for name, value in (("c", np.zeros(2**number, np.float32)), ("axis", np.int32(0))):
+                constant = function.node_def.add(name=name, op="Const")
+                constant.attr["dtype"].type = _INT if name == "axis" else _FLOAT
+                constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+            longer = function.node_def.add(name="longer", op="ConcatV2")
+            longer.input[:] = ["x", "c:output:0", "axis:output:0"]
+            longer.attr["N"].i = 2
+            longer.attr["T"].type = _FLOAT
+            longer.attr["Tidx"].type = _INT
+            _choose(function.node_def, "a", "x", number + 1)
+            _choose(function.node_def, "b", "longer:output:0", number + 1)
+    return graph_def
+
+
+def _choose(nodes: Any, name: str, source: str, number: int) -> None:
+    node = nodes.add(name=name, op="StatelessIf", input=["p", "p", source])
+    node.attr["Tcond"].type = _BOOL
+    node.attr["Tin"].list.type[:] = [_BOOL, _FLOAT]
+    node.attr["Tout"].list.type[:] = [_FLOAT]
+    for branch in ("then_branch", "else_branch"):
+        node.attr[branch].func.name = f"f{number}"
+
+
+@pytest.mark.parametrize(("depth", "there"), [(5, False), (11, True)])
+def test_functions_that_call_each_other_on_ever_more_shapes(depth, there):
+    """What doubles with each call comes to an end, and a few calls are none of it."""
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(_doubling(depth), name="")
+    if not there:
+        check_graph(graph)
+        return
+    with pytest.raises(Unsafe, match="its 12 functions on more than 1,792 combinations"):
+        check_graph(graph)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -79,6 +81,31 @@ def test_no_end(networks, monkeypatch, tmp_path):
     _endless_heap(path)
     with pytest.raises(Unreadable, match="comes to no end"):
         foldbn.inspect(path)
+
+
+_UNDER_A_LIMIT = """
+import resource, sys
+from pathlib import Path
+from foldbn.errors import Unreadable
+from foldbn.frontends.trial import try_hdf5
+kind, limit = getattr(resource, sys.argv[2]), int(sys.argv[3])
+resource.setrlimit(kind, (limit, limit))
+with Path(sys.argv[1]).open("rb") as file:
+    try:
+        try_hdf5(file.fileno(), "model.h5")
+    except Unreadable as error:
+        print(error.message)
+"""
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("RLIMIT_DATA", 10**9), ("RLIMIT_CPU", 5)])
+def test_no_end_under_a_limit(networks, tmp_path, kind, limit):
+    """A process that may take little itself, by --memory-limit say, tries a file all the same."""
+    path = Path(shutil.copy(networks / "bn_axis_1.h5", tmp_path / "model.h5"))
+    _endless_heap(path)
+    command = [sys.executable, "-c", _UNDER_A_LIMIT, str(path), kind, str(limit)]
+    tried = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "comes to no end" in tried.stdout
 
 
 def test_writer_in_half_a_pair(networks, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import keras
@@ -167,6 +168,21 @@ def test_colours_in_another_order(length):
     np.testing.assert_allclose(means[0, 0], [-123.68, -116.779, -103.939], rtol=1e-6)
     assert (means == means[0, 0]).all()
     assert (found.scale == 1).all()
+
+
+def test_memory_of_a_fixed_batch():
+    """Where pixels lie is found out in a few batches' worth of memory, not in one for each bit."""
+    x = keras.Input(batch_shape=(16, 64, 64, 3), name="x")
+    frozen = freeze_model(keras.Model(x, x[..., ::-1] - np.float32([104, 117, 124])))
+    model = simplify(Source("in memory", "keras-h5", ""), frozen).simplified
+    ranges_of(model)  # what is imported counts once
+    tracemalloc.start()
+    try:
+        assert ranges_of(model)["x"].is_mapped
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 7 * 8 * 16 * 64 * 64 * 3
 
 
 def test_a_part_that_is_scaled():

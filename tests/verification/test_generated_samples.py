@@ -84,6 +84,20 @@ def test_indices_that_nobody_can_follow(tmp_path):
     assert not foldbn.verify(tmp_path / "m.keras", [altered], samples=own).passed
 
 
+def test_lengths_that_are_too_short(tmp_path):
+    """A model that does not take lengths of 32 says so, and is proven on the user's own."""
+    x = keras.Input((None, 3), name="x")
+    y = layers.BatchNormalization()(layers.Conv1D(4, 40)(x))
+    randomise(keras.Model(x, layers.GlobalAveragePooling1D()(y))).save(tmp_path / "m.keras")
+    with pytest.raises(Unsupported, match="cannot evaluate the model") as caught:
+        foldbn.convert(tmp_path / "m.keras", to=("onnx",), bench=False)
+    assert "give real inputs with --samples" in caught.value.hint
+    own = tmp_path / "own.npy"
+    np.save(own, np.random.default_rng(0).normal(size=(6, 50, 3)))
+    result = foldbn.convert(tmp_path / "m.keras", to=("onnx",), bench=False, samples=own)
+    assert result.artifacts[0].verification.passed
+
+
 SCALINGS: dict[str, Any] = {
     "0 to 1": layers.Rescaling(1 / 255),
     "-1 to 1": layers.Rescaling(1 / 127.5, offset=-1.0),
