@@ -25,7 +25,10 @@ def interpreter() -> Interpreter:
 
 
 def test_softplus_of_great_numbers(interpreter):
-    """What float32 can hold is computed to its last digits, where exp(x) would overflow."""
+    """They are computed where exp(x) would overflow, up to what adding them to one rounds away.
+
+    Adding to one rounds away 6e-8, and mish multiplies that by up to 17.
+    """
     x = np.concatenate([NUMBERS, -NUMBERS])
     softplus = np.logaddexp(0, x.astype("f8"))
     expected = {
@@ -35,7 +38,7 @@ def test_softplus_of_great_numbers(interpreter):
     }
     found = interpreter.get_signature_runner()(x=x[None])
     for name, wanted in expected.items():
-        np.testing.assert_allclose(found[name][0], wanted, rtol=1e-6, atol=2e-7, err_msg=name)
+        np.testing.assert_allclose(found[name][0], wanted, rtol=1e-6, atol=2e-6, err_msg=name)
 
 
 def test_mish_keeps_its_form(interpreter):
