@@ -111,6 +111,7 @@ class ArtifactVerification:
         samples: how many samples were compared.
         worst_output: name of the output that is furthest off.
         worst_index: index of the worst element in it.
+        constant: outputs that the original gives every sample alike, of which little is proven.
     """
 
     passed: bool
@@ -129,6 +130,7 @@ class ArtifactVerification:
     samples: int
     worst_output: str
     worst_index: tuple[int, ...]
+    constant: tuple[str, ...] = ()
 
     @classmethod
     def of_nothing(cls) -> ArtifactVerification:

@@ -185,9 +185,14 @@ def _verifications(result: Conversion | Verification, *, verbose: bool) -> Rende
         if isinstance(result, Verification):
             name = printable(Path(artifact.path).name)
         table.add_row(Text(name, style="bold"), *_verification(artifact.verification))
-        if artifact.verification.samples:
+        if verbose and artifact.verification.samples:
             details.append(Text(f"{name}: {_details(artifact.verification)}", style="dim"))
-    return Group(table, *details) if verbose else table
+    alike = dict.fromkeys(name for each in result.artifacts for name in each.verification.constant)
+    if alike:
+        told = ", ".join(map(printable, alike))
+        advice = "the same for every sample, which proves little: give real inputs by --samples"
+        details.append(Text.assemble(("note ", "yellow"), f"{told}: {advice}"))
+    return Group(table, *details) if details else table
 
 
 def _not_compared(artifact: VerifiedArtifact) -> Text:

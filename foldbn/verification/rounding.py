@@ -85,7 +85,7 @@ def verify_artifact(
         signature: the original's, which is looked for in a SavedModel.
 
     Returns:
-        The worst verdict, with the number of all samples.
+        The worst verdict, with the number of all samples and the outputs that none changes.
 
     Raises:
         Unreadable: the file is neither ONNX nor TFLite.
@@ -96,13 +96,27 @@ def verify_artifact(
     """
     artifact = load_artifact(content, name, signature)
     verdicts = [_judge(each, _run(artifact, each, name)) for each in references]
-    return worst_of(verdicts)
+    return replace(worst_of(verdicts), constant=_constant(references))
+
+
+def _constant(references: Sequence[Reference]) -> tuple[str, ...]:
+    """Return the outputs that are the same for every sample, where there are several."""
+    many = sum(len(next(iter(each.samples.values()))) for each in references) > 1
+
+    def same(name: str) -> bool:
+        results = [each.exact[name] for each in references]
+        first = results[0][:1]
+        return all(each[:1].shape == first.shape and (each == first).all() for each in results)
+
+    return tuple(name for name in references[0].exact if many and same(name))
 
 
 def worst_of(verdicts: Sequence[ArtifactVerification]) -> ArtifactVerification:
-    """Return the worst verdict, with the number of all samples."""
+    """Return the worst verdict, with the number of all samples and all that none changes."""
     worst = min(verdicts, key=_rank)
-    return replace(worst, samples=sum(verdict.samples for verdict in verdicts))
+    constant = dict.fromkeys(name for verdict in verdicts for name in verdict.constant)
+    samples = sum(verdict.samples for verdict in verdicts)
+    return replace(worst, samples=samples, constant=tuple(constant))
 
 
 def _rank(verdict: ArtifactVerification) -> tuple[bool, float]:
