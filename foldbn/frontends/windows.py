@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from foldbn import ops
+from foldbn.affine import Array
 from foldbn.frontends.context import Context
 from foldbn.frontends.groups import Group, sole_readers, without
 
@@ -84,27 +85,28 @@ def _pooling(first: Group, middle: Group, last: Group, _: Context) -> ops.Commut
 def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.Conv | None:
     """Return a convolution on the grids of SpaceToBatch as one dilated convolution.
 
-    What is padded only to fill the last grid is cropped again at the end.
+    What is padded only to fill the last grid is cropped again at the end. Where lengths are open
+    the margins are computed, and how much of them is padding is not known.
     """
-    conv, kinds = middle.op, (first.kind, last.kind)
-    if not isinstance(conv, ops.Conv) or isinstance(conv, ops.ConvTranspose):
-        return None
-    if kinds != ("SpaceToBatchND", "BatchToSpaceND"):
+    conv, on_grids = middle.op, (first.kind, last.kind) == ("SpaceToBatchND", "BatchToSpaceND")
+    if not isinstance(conv, ops.Conv) or isinstance(conv, ops.ConvTranspose) or not on_grids:
         return None
     block, pads = (context.constant(source) for source in first.nodes[0].input[1:3])
     same, crops = (context.constant(source) for source in last.nodes[0].input[1:3])
     sample = context.sample(first.inputs[0])
-    if block is None or pads is None or same is None or crops is None or sample is None:
+    plain = conv.padding == "valid" and {*conv.strides, *conv.dilations} == {1}
+    if block is None or same is None or sample is None or not plain:
         return None
+    if pads is None or crops is None:
+        return _of_open_lengths(conv, block, same)
     if conv.channels_first:
         if block[0] != 1 or pads[0].any() or crops[0].any():
             return None
         block, pads, same, crops = block[1:], pads[1:], same[1:], crops[1:]
         sample = sample[1:]
-    plain = conv.padding == "valid" and {*conv.strides, *conv.dilations} == {1}
     net = np.stack([pads[:, 0], pads[:, 1] - crops[:, 1]], axis=1)
     fits = len(block) == len(conv.window) and (block == same).all() and not crops[:, 0].any()
-    if not plain or not fits or (net < 0).any():
+    if not fits or (net < 0).any():
         return None
     return replace(
         conv,
@@ -112,3 +114,15 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
         padding=tuple(map(tuple, net.tolist())) if net.any() else "valid",
         input_size=sample[: len(block)],
     )
+
+
+def _of_open_lengths(conv: ops.Conv, block: Array, same: Array) -> ops.Conv | None:
+    """Return a dilated convolution of which nobody knows whether it pads.
+
+    Blocks count from the first axis after the batch; at the end, those of 1 may be missing.
+    """
+    rank = len(conv.window)
+    if conv.channels_first or len(block) > rank or not np.array_equal(block, same):
+        return None
+    dilations = (*block.tolist(), *[1] * (rank - len(block)))
+    return replace(conv, dilations=dilations, padding="same", input_size=(None,) * rank)
