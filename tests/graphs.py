@@ -146,12 +146,15 @@ def _dense(rng: np.random.Generator, shapes: list[Shape], units: str = "3") -> o
 
 
 def _conv(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.Conv:
-    """Make a convolution with window 3 (``1x1``: 1) from all channels to 4 (``wide``: 40)."""
+    """Make a convolution with window 3 (``1x1``: 1) from all channels to 4.
+
+    Those are 40 with the word ``wide`` and 2 with ``thin``.
+    """
     (shape,) = shapes
     first, size = "first" in words, shape[1:] if "first" in words else shape[:-1]
     one = (1,) * len(size)
     window = one if "1x1" in words else (3,) * len(size)
-    results = 40 if "wide" in words else 4
+    results = 40 if "wide" in words else 2 if "thin" in words else 4
     kernel = rng.normal(size=(*window, shape[0] if first else shape[-1], results))
     padding = "same" if "same" in words else "valid"
     known = (None,) * len(size) if "unknown" in words else size

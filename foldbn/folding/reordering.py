@@ -7,7 +7,8 @@ that number:
     mean(x) @ kernel + bias == mean(x @ kernel + bias)
 
 After a pooling of 2x2 the convolution has a quarter of the work. DenseNet pools so after the
-convolution of each of its transitions, which are 11 % of its multiplications.
+convolution of each of its transitions, which are 11 % of its multiplications. What the pooling
+gains in channels is outweighed: docs/lowering.md has measurements.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import replace
 from foldbn import ops
 from foldbn.graph import Graph, Node
 
-_MEAN = 8.0  # multiplications of a convolution that one channel of a mean is reckoned as
+_POOLED = 3.0  # multiplications of a convolution that one channel of a pooling is reckoned as
 
 
 def reorder(graph: Graph) -> tuple[str, ...]:
@@ -77,7 +78,10 @@ def _is_pointwise(op: ops.Conv) -> bool:
 
 
 def _saves(conv: ops.Conv, mean: Node, *, shrinks: bool) -> bool:
-    """Whether the multiplications that a swap saves outweigh the channels that the mean gains."""
+    """Whether the multiplications that a swap saves outweigh the channels that the mean gains.
+
+    A resizing is too dear for any.
+    """
     match mean.op:
         case ops.Commuting(growth=float(growth), uniform_axes=axes):
             pass
@@ -86,6 +90,5 @@ def _saves(conv: ops.Conv, mean: Node, *, shrinks: bool) -> bool:
     if conv.channel_axis in axes or (growth < 1) != shrinks or growth == 1:
         return False
     channels, results = conv.kernel.shape[-2] * conv.groups, conv.kernel.shape[-1]
-    gained: int = channels - results if shrinks else results - channels
     saved: float = conv.kernel.size * (1 - min(growth, 1 / growth))
-    return saved > _MEAN * max(gained, 0)
+    return saved > _POOLED * (channels - results) if shrinks else results <= channels

@@ -29,7 +29,7 @@ def test_swapped(before, after):
 @pytest.mark.parametrize(
     "text",
     [
-        "x[7x8x40] -> Conv(1x1) -> AveragePool -> ReLU",  # the pooling gains 36 channels
+        "x[7x8x40] -> Conv(1x1 thin) -> AveragePool -> ReLU",  # the pooling gains 38 channels
         "x[7x8x40] -> Conv(wide) -> AveragePool -> ReLU",
         "x[7x8x40] -> Conv(1x1 wide) -> ReLU -> AveragePool -> ReLU",
         "x[7x8x40] -> Conv(1x1 wide) -> MaxPool -> ReLU",
