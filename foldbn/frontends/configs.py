@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import Unreadable, Unsafe, Unsupported
+from foldbn.errors import Unreadable, Unsafe
+from foldbn.frontends.definitions import stranger
 from foldbn.frontends.legacy.lambdas import check_lambda
 from foldbn.frontends.legacy.op_names import check_function, check_raw_op, listed_function
 from foldbn.frontends.sniff import Format
@@ -154,10 +155,7 @@ def _check_module(
     known |= "applications" in rest and not is_function and called in _OF_APPLICATIONS
     if root not in _ROOTS or (root == "builtins" and is_function):
         if not known:
-            raise Unsupported(
-                f"{name!r} has a layer or function that Keras does not know: {called!r}",
-                "--custom-objects FILE.py takes a Python file that defines it",
-            )
+            raise stranger(name, called)
         return
     family = next((part for part in rest if part not in _PREFIXES), None)
     allowed = {None, *(_OF_FUNCTIONS if is_function else _OF_CLASSES)}
