@@ -7,6 +7,7 @@ names are held against lists first.
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from foldbn.frontends.sniff import Format
 from foldbn.frontends.training_calls import check_calls
 
 _ROOTS = ("keras", "tensorflow", "tf_keras", "builtins")
+_NOWHERE = ("builtins", "__main__")  # the module that Keras writes where there is none to name
 _PREFIXES = ("keras", "tensorflow", "tf_keras", "_tf_keras", "src", "api", "python", "_v1", "_v2")
 # What may follow the root of a module, as in keras.layers or keras.src.engine.functional: what
 # computes. Not utils, io, saving, applications, config, datasets, legacy: they reach outside.
@@ -116,7 +118,7 @@ def check_config(
         unsafe: whether Lambda layers may run the code they hold.
 
     Raises:
-        Unsafe: a layer would run stored code or open a file.
+        Unsafe: a layer would run stored code or open a file, or is a part of Python itself.
         Unsupported: a class or function is neither Keras's nor the user's own, it is a call of
             TensorFlow that is on no list, or a layer is called as in training.
         Unreadable: it is nested beyond reason.
@@ -155,7 +157,14 @@ def _check_module(
     known |= "applications" in rest and not is_function and called in _OF_APPLICATIONS
     if root not in _ROOTS or (root == "builtins" and is_function):
         if not known:
-            raise stranger(name, called)
+            if root in sys.stdlib_module_names and root != "builtins":
+                raise Unsafe(
+                    f"{name!r} names {module}.{called}, which is no layer or function of Keras but"
+                    " of Python itself, and reaches outside the model",
+                    "where a module of your own has that name, --custom-objects FILE.py takes a"
+                    " Python file that defines it",
+                )
+            raise stranger(name, called, module if root not in _NOWHERE else "")
         return
     family = next((part for part in rest if part not in _PREFIXES), None)
     allowed = {None, *(_OF_FUNCTIONS if is_function else _OF_CLASSES)}
