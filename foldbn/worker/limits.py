@@ -2,8 +2,9 @@
 
 Memory is limited as the kernel counts private writable pages (``RLIMIT_DATA``), which follows
 what a process uses. Pages of files do not count, above all the code of the libraries: a worker's
-resident size is 0.4 to 0.5 GB greater than its data. The whole address space, which ``RLIMIT_AS`` limits, is several times as
-large in any process that loads TensorFlow, and boundless in one that loads CUDA.
+resident size is 0.4 to 0.5 GB greater than its data. The whole address space, which ``RLIMIT_AS``
+limits, is several times as large in any process that loads TensorFlow, and boundless in one that
+loads CUDA.
 """
 
 from __future__ import annotations
