@@ -89,13 +89,16 @@ CODE = {
         "get_file",
     ),
     "read_file": (serialized("read_file", "tensorflow.io"), "outside the model"),
+    "os.system": (serialized("system", "os"), r"names os\.system, .* outside the model"),
+    "function of os": (
+        serialized(
+            "Activation",
+            activation={"class_name": "function", "config": "system", "module": "os"},
+        ),
+        r"names os\.system, .* outside the model",
+    ),
 }
 STRANGERS = {
-    "os.system": serialized("system", "os"),
-    "function of os": serialized(
-        "Activation",
-        activation={"class_name": "function", "config": "system", "module": "os"},
-    ),
     "exec": serialized(
         "Activation",
         activation={"class_name": "function", "config": "exec", "module": "builtins"},

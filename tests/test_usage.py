@@ -122,6 +122,30 @@ def test_help(capfd, command):
     assert not {*OPTIONS[command].split(), "--timeout", "--memory-limit"} - set(words)
 
 
+QUIET = {
+    "convert": "only the paths of the files that were written.",
+    "inspect": "No progress, no report.",
+    "verify": "only the paths of the files that were run, passed or not",
+    "bench": "No progress, no report.",
+}
+
+
+@pytest.mark.parametrize("command", QUIET)
+def test_help_of_quiet(capfd, command):
+    """The help says what ``-q`` leaves: nothing of `inspect` and `bench`, which name no files."""
+    _, out, _ = call(capfd, command, "--help")
+    words = " ".join(out.partition("--quiet")[2].partition("--verbose")[0].split())
+    assert QUIET[command] in words
+    assert ("only" in words) == ("only" in QUIET[command])
+
+
+def test_help_of_memory_limit(capfd):
+    """The code of the libraries, half a gigabyte, does not count, and the help says so."""
+    _, out, _ = call(capfd, "inspect", "--help")
+    told = " ".join(out.partition("--memory-limit")[2].split())
+    assert "without the code of the libraries" in told
+
+
 def test_help_of_the_group(capfd):
     """The help names all commands and the exit codes."""
     code, out, _ = call(capfd, "--help")

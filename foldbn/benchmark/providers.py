@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from typing import TYPE_CHECKING
 
-from foldbn.errors import ProviderMissing
+from foldbn.errors import ProviderMissing, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,8 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
         Full names without repetition, in the order given.
 
     Raises:
-        ProviderMissing: a name is unknown, is not in this onnxruntime, or does not start.
+        UsageError: a name is no provider's.
+        ProviderMissing: a provider is not in this onnxruntime, or does not start.
     """
     if not names:
         return (CPU, CUDA) if _starts(CUDA) else (CPU,)
@@ -88,17 +89,22 @@ def full_name(name: str) -> str:
     """Return onnxruntime's spelling of `name`.
 
     Raises:
-        ProviderMissing: neither foldbn nor this onnxruntime knows it.
+        UsageError: neither foldbn nor this onnxruntime knows it.
     """
-    spelled = {known.lower(): known for known in (*SHORT_NAMES.values(), *available())}
+    import onnxruntime
+
+    full = sorted({*SHORT_NAMES.values(), *onnxruntime.get_all_providers()})
+    spelled: dict[str, str] = {known.lower(): known for known in full}
     folded = name.strip().lower()
     if folded in SHORT_NAMES:
         return SHORT_NAMES[folded]
     if folded in spelled:
         return spelled[folded]
-    raise ProviderMissing(
-        f"{name!r} is no execution provider; this onnxruntime has {', '.join(available())}",
-        f"short names are {', '.join(sorted(SHORT_NAMES))}",
+    rest = [known for known in full if known not in SHORT_NAMES.values()]
+    raise UsageError(
+        f"{name!r} is no execution provider of onnxruntime",
+        f"known are {', '.join((*sorted(SHORT_NAMES), *rest))}; this onnxruntime has"
+        f" {', '.join(available())}",
     )
 
 
@@ -126,6 +132,10 @@ def check_built(name: str) -> None:
     Raises:
         ProviderMissing: it does not.
     """
+    if name in _REMOTE:
+        raise ProviderMissing(
+            f"{name} computes on other machines", f"this one has {', '.join(available())}"
+        )
     if name not in available():
         raise ProviderMissing(
             f"{name} is not in this onnxruntime; it has {', '.join(available())}",

@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
     help="Exit 5 if an affine layer could be neither folded, merged nor lowered.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
-@shell_options
+@shell_options("the paths of the files that were written")
 def convert(**options: Any) -> None:
     """Fold MODEL, prove it, and write it as ONNX and TFLite beside the model.
 
@@ -111,7 +111,7 @@ def convert(**options: Any) -> None:
     is_flag=True,
     help="Exit 5 if an affine layer could be neither folded, merged nor lowered.",
 )
-@shell_options
+@shell_options()
 def inspect(**options: Any) -> None:
     """Say what would be folded in MODEL and why not; write nothing."""
     _run("inspect", options)
@@ -122,7 +122,7 @@ def inspect(**options: Any) -> None:
 @click.argument("exported", type=MODEL, nargs=-1, required=True)
 @model_options
 @sample_options
-@shell_options
+@shell_options("the paths of the files that were run, passed or not")
 def verify(**options: Any) -> int:
     """Say whether each EXPORTED file still computes the ORIGINAL model; exit 1 if not.
 
@@ -144,7 +144,7 @@ def verify(**options: Any) -> int:
 )
 @seed_option
 @timing_options
-@shell_options
+@shell_options()
 def bench(**options: Any) -> None:
     """Time .onnx and .tflite files side by side; the first is the reference."""
     _run("bench", options)

@@ -73,33 +73,44 @@ class Finite(click.FloatRange):
         return number
 
 
-shell_options = _together(
-    click.option("--json", is_flag=True, help="One JSON document on stdout."),
-    click.option(
-        "-q",
-        "--quiet",
-        is_flag=True,
-        help="No progress, no report: only the paths of the files that were written or verified.",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="Every figure there is."),
-    click.option("--debug", is_flag=True, help="Tracebacks of errors."),
-    click.option("--log-file", type=MODEL, metavar="FILE", help="Keep all that TensorFlow prints."),
-    click.option(
-        "--timeout",
-        type=Finite(min=0, max=MOST_SECONDS),
-        default=3600,
-        show_default=True,
-        metavar="SECONDS",
-        help="End the work after so long; 0 is never.",
-    ),
-    click.option(
-        "--memory-limit",
-        type=Finite(min=0, max=MOST_GIGABYTES),
-        metavar="GB",
-        help="Memory that the work may take; 0 is as much as there is.  [default: 4, 64 for each"
-        " GB of the model, and no more than 90 % of the machine's]",
-    ),
-)
+def shell_options(left: str = "") -> Callable[[F], F]:
+    """Return the options of every command.
+
+    Args:
+        left: what ``--quiet`` leaves of its output, which is nothing otherwise.
+    """
+    only = f": only {left}" if left else ""
+    return _together(
+        click.option("--json", is_flag=True, help="One JSON document on stdout."),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            help=f"No progress, no report{only}.",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Every figure there is."),
+        click.option("--debug", is_flag=True, help="Tracebacks of errors."),
+        click.option(
+            "--log-file", type=MODEL, metavar="FILE", help="Keep all that TensorFlow prints."
+        ),
+        click.option(
+            "--timeout",
+            type=Finite(min=0, max=MOST_SECONDS),
+            default=3600,
+            show_default=True,
+            metavar="SECONDS",
+            help="End the work after so long; 0 is never.",
+        ),
+        click.option(
+            "--memory-limit",
+            type=Finite(min=0, max=MOST_GIGABYTES),
+            metavar="GB",
+            help="Memory that the work may take for its data, without the code of the libraries,"
+            " about 0.5 GB more; 0 is as much as there is.  [default: 4, 64 for each GB of the"
+            " model, and no more than 90 % of the machine's]",
+        ),
+    )
+
 
 model_options = _together(
     click.option(

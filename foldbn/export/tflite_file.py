@@ -49,8 +49,15 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
     except Exception as error:  # the converter raises whatever it stumbles over
         raise ConversionFailed(
             f"TensorFlow's converter cannot export the model to TFLite: {_gist(error)}",
-            "foldbn convert --to onnx leaves TFLite out",
+            _hint(str(error), batch_size),
         ) from error
+
+
+def _hint(text: str, batch_size: int | None) -> str:
+    """Return what to do: the lists in which recurrent layers keep their steps have a fixed size."""
+    if batch_size is None and "TensorList" in text:
+        return "leave --batch-size out: recurrent layers go to TFLite with a fixed batch only"
+    return "foldbn convert --to onnx leaves TFLite out"
 
 
 def _gist(error: Exception) -> str:

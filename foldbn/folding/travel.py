@@ -202,19 +202,19 @@ def _agreed(graph: Graph, waiting: _Waiting, undone: _Waiting, node: Node) -> Af
             others.append(edge)
     if not all(wanted[0].equals(other) for other in wanted[1:]):
         return Stuck("the branches that meet there want different maps")
-    if others and not _undoable(wanted[0]):
+    if others and (why := _not_undoable(wanted[0])):
         reader = graph[others[0].node]
         return Stuck(
-            f"the output of {_place(node)} is read by {_place(reader)} as well, and the map"
-            " cannot be undone there"
+            f"the output of {_place(node)} is read by {_place(reader)} as well, where the map"
+            f" cannot be undone: {why}"
         )
     for edge in others:
         undone.put(edge, wanted[0].inverse())
     return wanted[0]
 
 
-def _undoable(affine: Affine) -> bool:
-    """Whether a map can be undone without losing digits to float32.
+def _not_undoable(affine: Affine) -> str:
+    """Return why a map cannot be undone without losing digits to float32; nothing where it can.
 
     What is scaled down and up again keeps its relative rounding, but a shift that is great
     against the numbers it is added to takes their last digits away, and channels of very
@@ -224,8 +224,20 @@ def _undoable(affine: Affine) -> bool:
     """
     size = np.abs(affine.scale)
     least, most = float(size.min()), float(size.max())
-    flat = least >= _TINY and most <= _STEEPEST * least
-    return flat and float(np.abs(affine.shift).max()) <= _STEEPEST * least
+    shift = float(np.abs(affine.shift).max())
+    if least == 0:
+        zeros = size.size - np.count_nonzero(size)
+        return f"{zeros} of its {size.size} scales {'is' if zeros == 1 else 'are'} zero"
+    if not least >= _TINY:
+        return f"its least scale, {least:.1e}, is zero in float32"
+    if not most <= _STEEPEST * least:
+        return f"its scales differ {most / least:.3g}-fold, and {_STEEPEST:.0f}-fold is the most"
+    if not shift <= _STEEPEST * least:
+        return (
+            f"its shift is {shift / least:.3g} times its least scale, and {_STEEPEST:.0f} times"
+            " is the most"
+        )
+    return ""
 
 
 def _leaves(graph: Graph, node: Node) -> bool:

@@ -7,18 +7,21 @@ names are held against lists first.
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import Unreadable, Unsafe, Unsupported
+from foldbn.errors import Unreadable, Unsafe
+from foldbn.frontends.definitions import stranger
 from foldbn.frontends.legacy.lambdas import check_lambda
 from foldbn.frontends.legacy.op_names import check_function, check_raw_op, listed_function
 from foldbn.frontends.sniff import Format
 from foldbn.frontends.training_calls import check_calls
 
 _ROOTS = ("keras", "tensorflow", "tf_keras", "builtins")
+_NOWHERE = ("builtins", "__main__")  # the module that Keras writes where there is none to name
 _PREFIXES = ("keras", "tensorflow", "tf_keras", "_tf_keras", "src", "api", "python", "_v1", "_v2")
 # What may follow the root of a module, as in keras.layers or keras.src.engine.functional: what
 # computes. Not utils, io, saving, applications, config, datasets, legacy: they reach outside.
@@ -115,7 +118,7 @@ def check_config(
         unsafe: whether Lambda layers may run the code they hold.
 
     Raises:
-        Unsafe: a layer would run stored code or open a file.
+        Unsafe: a layer would run stored code or open a file, or is a part of Python itself.
         Unsupported: a class or function is neither Keras's nor the user's own, it is a call of
             TensorFlow that is on no list, or a layer is called as in training.
         Unreadable: it is nested beyond reason.
@@ -154,10 +157,14 @@ def _check_module(
     known |= "applications" in rest and not is_function and called in _OF_APPLICATIONS
     if root not in _ROOTS or (root == "builtins" and is_function):
         if not known:
-            raise Unsupported(
-                f"{name!r} has a layer or function that Keras does not know: {called!r}",
-                "--custom-objects FILE.py takes a Python file that defines it",
-            )
+            if root in sys.stdlib_module_names and root != "builtins":
+                raise Unsafe(
+                    f"{name!r} names {module}.{called}, which is no layer or function of Keras but"
+                    " of Python itself, and reaches outside the model",
+                    "where a module of your own has that name, --custom-objects FILE.py takes a"
+                    " Python file that defines it",
+                )
+            raise stranger(name, called, module if root not in _NOWHERE else "")
         return
     family = next((part for part in rest if part not in _PREFIXES), None)
     allowed = {None, *(_OF_FUNCTIONS if is_function else _OF_CLASSES)}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import runpy
 import tempfile
 import threading
 import warnings
@@ -12,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foldbn.errors import FoldbnError, Unsupported, UsageError, all_said, said
+from foldbn.errors import FoldbnError, Unsupported, all_said, said
 from foldbn.frontends.budget import bounded, check_budget, check_tensors
 from foldbn.frontends.configs import check_config, read_config
+from foldbn.frontends.definitions import lacking, run_definitions, stranger, under_packages
 from foldbn.frontends.freezing import freeze
 from foldbn.frontends.frozen import FrozenModel, Layers
 from foldbn.frontends.legacy.checking import check_loaded
@@ -49,9 +48,16 @@ def load(
         Unsupported: Keras cannot build the model, or it is no model of tensors.
         UsageError: `custom_objects` cannot be run.
     """
-    own = {} if custom_objects is None else _run_definitions(custom_objects)
+    own = {} if custom_objects is None else run_definitions(custom_objects)
     config = read_config(path, kind)
-    own |= _under_packages(own, config)
+    own |= under_packages(own, config)
+    with lacking(custom_objects, own, path):
+        return _load(path, kind, config, own, unsafe=unsafe)
+
+
+def _load(
+    path: Path, kind: Format, config: Any, own: dict[str, Any], *, unsafe: bool
+) -> FrozenModel:
     check_config(config, str(path), frozenset(own), unsafe=unsafe)
     limit = check_budget(config, path, kind, frozenset(own))
     with warnings.catch_warnings():
@@ -62,41 +68,6 @@ def load(
         check_tensors(model, str(path))
         check_loaded(model, config, str(path), originals)
         return freeze_model(model, originals)
-
-
-def _run_definitions(path: Path) -> dict[str, Any]:
-    """Run a Python file of the user's own and return the classes and functions it defines."""
-    # Path.exists raises where no file can have such a name; running it says what is wrong.
-    if os.path.exists(path) and not path.is_file():  # noqa: PTH110
-        raise UsageError(
-            f"{str(path)!r} cannot be run: it is no regular file",
-            "--custom-objects takes a Python file that defines the model's own layers",
-        )
-    try:
-        names = runpy.run_path(str(path))
-    except Exception as error:
-        raise UsageError(
-            f"{str(path)!r} cannot be run: {type(error).__name__}: {error}",
-            "--custom-objects takes a Python file that defines the model's own layers",
-        ) from error
-    return {name: value for name, value in names.items() if callable(value) and name[:2] != "__"}
-
-
-def _under_packages(own: dict[str, Any], config: Any) -> dict[str, Any]:
-    """Return the user's classes and functions under the packages they were registered in.
-
-    A file says ``package>Name`` of what was registered, and Keras looks for just that.
-    """
-    found, waiting = {}, [config]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str) and ">" in part and part.rpartition(">")[2] in own:
-            found[part] = own[part.rpartition(">")[2]]
-        elif isinstance(part, dict):
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-    return found
 
 
 def _load_model(
@@ -133,10 +104,7 @@ def _load_with_keras(path: Path, kind: Format, config: Any, own: dict[str, Any])
 
 def _explain(path: Path, error: Exception) -> Unsupported:
     if unknown := _UNKNOWN.search(" ".join(str(error).split())):
-        return Unsupported(
-            f"{str(path)!r} has a layer or function that Keras does not know: {unknown[1]!r}",
-            "--custom-objects FILE.py takes a Python file that defines it",
-        )
+        return stranger(str(path), unknown[1])
     # Keras quotes whole configurations; the cause stands at the end.
     text = all_said(error)
     cause = text if len(text) < 300 else f"{text[:80]} ... {text[-200:]}"

@@ -170,7 +170,7 @@ def convert(  # noqa: PLR0913 - every option of the command
                     )
                 # Both were timed in the hidden folder, which goes.
                 rows += [replace(row, original="plain export", folded=str(target)) for row in timed]
-        require_speedup(rows, min_speedup)
+        require_speedup(rows, min_speedup, written=False)
         staging.publish(staged, overwrite=overwrite)
         notify("published", "")
     return replace(report, artifacts=tuple(artifacts), benchmark=tuple(rows))

@@ -193,24 +193,37 @@ def require_folded(decisions: Sequence[Decision]) -> None:
         )
 
 
-def require_speedup(rows: Sequence[BenchmarkRow], least: float | None) -> None:
-    """Raise TooSlow if a speedup is below `least` with its whole interval."""
+def require_speedup(
+    rows: Sequence[BenchmarkRow], least: float | None, *, written: bool = True
+) -> None:
+    """Raise TooSlow if a speedup is below `least` with its whole interval.
+
+    Args:
+        rows: all that was measured; what misses the bar is told first.
+        least: the bar, if there is one.
+        written: whether the files that the rows name are there.
+    """
     if least is None:
         return
     slow = [r for r in rows if r.verdict != "inconclusive" and r.speedup_ci95[1] < least]
     if slow:
-        others = "".join(f"; {_measured(row)}" for row in rows if row is not slow[0])
-        raise TooSlow(
-            f"{_measured(slow[0])} is below {least:.3f}{others}", "--min-speedup sets the bar"
-        )
+        below = [f"{_measured(row, written=written)} is below {least:.3f}" for row in slow]
+        others = [_measured(r, written=written) + _doubt(r) for r in rows if r not in slow]
+        bar = "--min-speedup sets the bar"
+        raise TooSlow("; ".join(below + others), bar if written else f"nothing was written: {bar}")
 
 
-def _measured(row: BenchmarkRow) -> str:
+def _measured(row: BenchmarkRow, *, written: bool) -> str:
     """Return a row in words: nothing else tells of it where a bar is missed."""
     low, high = row.speedup_ci95
     copies = {None: "", False: " without copies", True: " with copies"}[row.copies]
+    file = repr(row.folded) if written else "folded"
     return (
-        f"{row.format} on {row.provider}{copies}: {row.folded!r} at {row.folded_ms.p50:.4g} ms"
+        f"{row.format} on {row.provider}{copies}: {file} at {row.folded_ms.p50:.4g} ms"
         f" against {row.original_ms.p50:.4g} ms, speedup {row.speedup:.3f}"
         f" ({low:.3f} to {high:.3f})"
     )
+
+
+def _doubt(row: BenchmarkRow) -> str:
+    return ", which is inconclusive" if row.verdict == "inconclusive" else ""

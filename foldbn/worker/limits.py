@@ -1,8 +1,10 @@
 """How much memory and time a worker may take.
 
 Memory is limited as the kernel counts private writable pages (``RLIMIT_DATA``), which follows
-what a process uses. The whole address space, which ``RLIMIT_AS`` limits, is several times as
-large in any process that loads TensorFlow, and boundless in one that loads CUDA.
+what a process uses. Pages of files do not count, above all the code of the libraries: a worker's
+resident size is 0.4 to 0.5 GB greater than its data. The whole address space, which ``RLIMIT_AS``
+limits, is several times as large in any process that loads TensorFlow, and boundless in one that
+loads CUDA.
 """
 
 from __future__ import annotations
@@ -84,8 +86,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def is_near(size: int) -> bool:
-    """Whether this process takes, or took, nearly `size` bytes."""
-    return bool(size) and max(peak_memory(), _data()) > _NEARLY * size
+    """Whether this process takes, or took, nearly `size` bytes of what the limit counts."""
+    most = max(peak_memory() - _status("RssFile"), _data())
+    return bool(size) and most > _NEARLY * size
 
 
 def peak_memory(*, of_children: bool = False) -> int:

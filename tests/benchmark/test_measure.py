@@ -72,7 +72,7 @@ def test_bench_pair_has_a_row_for_each_provider(tmp_path):
     (row,) = bench_pair(path, path, format="onnx", providers=["CPU"])
     assert (row.provider, row.batch_size) == (CPU, 1)
     with pytest.raises(ProviderMissing):
-        bench_pair(path, path, format="onnx", providers=["abacus"])
+        bench_pair(path, path, format="onnx", providers=["JsExecutionProvider"])
 
 
 def test_a_spent_budget_is_inconclusive(tmp_path):

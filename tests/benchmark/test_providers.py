@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 
 from foldbn.benchmark import providers
-from foldbn.errors import ProviderMissing
+from foldbn.errors import ProviderMissing, UsageError
 
 AVAILABLE = onnxruntime.get_available_providers()
 
@@ -39,10 +39,19 @@ def test_every_short_name_is_one_of_onnxruntimes():
 
 def test_an_unknown_name_lists_what_there_is():
     """A name that no provider has is refused with the names that would do."""
-    with pytest.raises(ProviderMissing, match=r"'abacus'.*CPUExecutionProvider") as caught:
+    with pytest.raises(UsageError, match=r"'abacus'.*no execution provider") as caught:
         providers.resolve(["cpu", "abacus"])
-    assert caught.value.exit_code == 4
+    assert caught.value.exit_code == 2
     assert "openvino" in caught.value.hint
+    assert "JsExecutionProvider" in caught.value.hint
+
+
+def test_every_name_of_onnxruntime_is_known():
+    """A provider that onnxruntime has a name for is missing here at most, never a mistake."""
+    for name in set(onnxruntime.get_all_providers()) - set(AVAILABLE):
+        with pytest.raises(ProviderMissing) as caught:
+            providers.resolve([name.upper()])
+        assert caught.value.exit_code == 4
 
 
 def test_an_absent_provider_says_what_there_is_and_what_to_install():
@@ -55,7 +64,7 @@ def test_an_absent_provider_says_what_there_is_and_what_to_install():
 
 def test_a_provider_that_runs_elsewhere_is_absent():
     """Azure's provider is in every wheel and computes nothing here."""
-    with pytest.raises(ProviderMissing, match="AzureExecutionProvider"):
+    with pytest.raises(ProviderMissing, match="AzureExecutionProvider computes on other machines"):
         providers.resolve(["AzureExecutionProvider"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,8 @@ from onnx import helper, numpy_helper
 
 import foldbn
 from foldbn.errors import NotFolded, TooSlow
+from foldbn.latencies import BenchmarkRow, Latency
+from foldbn.pipeline.steps import require_speedup
 from tests.convert.untimed import convert, names
 from tests.journeys import randomise
 
@@ -88,13 +91,56 @@ def test_all_that_was_measured_is_told(tmp_path):
     slow, other = caught.value.message.split("; ")
     assert "long.onnx" in slow
     assert re.search(r"short\.onnx' at \S+ ms .* speedup \d+\.\d+ \(", other)
+    assert "written" not in caught.value.hint
+
+
+def _row(kind: str, verdict: Any, speedup: float) -> BenchmarkRow:
+    """Return a row of a conversion, its interval a hundredth to both sides."""
+    latency = Latency(p50=2.0, p95=2.0)
+    interval = (speedup - 0.01, speedup + 0.01)
+    return BenchmarkRow(
+        format=kind,
+        provider="here",
+        threads=1,
+        batch_size=1,
+        copies=None,
+        optimization=None,
+        original="plain export",
+        folded=f"out/model.{kind}",
+        original_ms=latency,
+        folded_ms=latency,
+        speedup=speedup,
+        speedup_ci95=interval,
+        noise_ci95=(0.99, 1.01),
+        verdict=verdict,
+    )
+
+
+def test_what_was_not_written_is_not_named():
+    """All rows below the bar are told as such; no file, as none was written."""
+    rows = [_row("onnx", "faster", 3), _row("tflite", "faster", 1.5), _row("tflite", "slower", 0.5)]
+    with pytest.raises(TooSlow) as caught:
+        require_speedup(rows, 2, written=False)
+    low, lower, other = caught.value.message.split("; ")
+    assert low.endswith("speedup 1.500 (1.490 to 1.510) is below 2.000")
+    assert lower.endswith("speedup 0.500 (0.490 to 0.510) is below 2.000")
+    assert other.endswith("speedup 3.000 (2.990 to 3.010)")
+    assert "out/" not in caught.value.message
+    assert "nothing was written" in caught.value.hint
+    with pytest.raises(TooSlow, match=r"\(0\.990 to 1\.010\), which is inconclusive$"):
+        require_speedup([_row("onnx", "inconclusive", 1), rows[1]], 2, written=False)
 
 
 def test_min_speedup_of_a_conversion(two_ports, tmp_path):
     """A conversion that is too slow writes nothing, but an inconclusive one is not too slow."""
+    failure = None
     try:
         result = foldbn.convert(two_ports, output_dir=tmp_path, to=("onnx",), min_speedup=1e6)
-    except TooSlow:
-        assert names(tmp_path) == set()
-    else:
+    except TooSlow as error:
+        failure = error
+    if failure is None:
         assert {row.verdict for row in result.benchmark} == {"inconclusive"}
+        return
+    assert names(tmp_path) == set()
+    assert "nothing was written" in failure.hint
+    assert str(tmp_path) not in failure.message

@@ -18,4 +18,5 @@ def test_refusal_says_what_is_wrong():
         ConversionFailed, match=r"TFLite: 'tf\.TensorListReserve' op requires"
     ) as no:
         to_tflite(model, batch_size=None)
+    assert "leave --batch-size out" in no.value.hint
     assert not any(word in no.value.message for word in (".py", "to_tflite", ":1:", "error:"))

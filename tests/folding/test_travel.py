@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,26 @@ def test_only_the_branches_with_a_map_are_followed():
     graph = build("x[4] -> Dense(4) -> a; x -> Sigmoid -> b; a, b -> Add -> BN(shift) -> y").graph
     journey = travel_backward(graph, graph["bn"])
     assert (journey.crossed, journey.absorbed) == (["add"], ["dense"])
+
+
+UNDONE = {
+    "zero": ([1, 0, 2, 0], [0, 0, 0, 0], "2 of its 4 scales are zero"),
+    "near zero": ([1, 1e-42, 2, 3], [0, 0, 0, 0], r"its least scale, 1\.0e-42, is zero in float32"),
+    "steep": ([1, 64, 2, -3], [0, 0, 0, 0], r"its scales differ 64-fold"),
+    "far": ([2, 3, -4, 5], [0, -80, 1, 2], r"its shift is 40 times its least scale"),
+}
+
+
+@pytest.mark.parametrize(("scale", "shift", "why"), UNDONE.values(), ids=UNDONE)
+def test_why_a_map_cannot_be_undone(scale, shift, why):
+    """Where another reader needs the inverse and there is none, the numbers say why."""
+    graph = build("x[4] -> Dense(4) -> a; a -> BN -> Sigmoid -> b!; a -> Dense -> c!").graph
+    affine = Affine(np.array(scale, np.float64), np.array(shift, np.float64))
+    graph.replace("bn", ops.AffineOp(affine))
+    stuck = travel_backward(graph, graph["bn"])
+    assert isinstance(stuck, Stuck)
+    told = r"is read by 'dense_1' \(Dense\) as well, where the map cannot be undone: "
+    assert re.search(told + why, stuck.reason)
 
 
 def test_maps_that_cancel_need_no_taker():

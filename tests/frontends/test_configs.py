@@ -55,11 +55,13 @@ OUTSIDE = {
     "write_file": function("write_file", "tensorflow.io"),
     "py_function": function("py_function", "tensorflow"),
     "gfile": layer("GFile", "tensorflow.io.gfile"),
+    "os.system": function("system", "os"),
+    "a class of os": layer("system", "os"),
+    "a package of Python's": layer("Popen", "subprocess"),
+    "a module further in": function("urlopen", "urllib.request"),
     "platform": layer("GFile", "tensorflow.python.platform.gfile"),
 }
 STRANGERS = {
-    "os.system": function("system", "os"),
-    "a class of os": layer("system", "os"),
     "exec": function("exec", "builtins"),
     "eval by another name": function("eval", "builtins", "builtin_function_or_method"),
     "numpy": function("load", "numpy"),
@@ -91,6 +93,21 @@ def test_strangers(inner):
         check_config(model(inner), "model.h5")
     assert caught.value.exit_code == 3
     assert caught.value.hint
+
+
+def test_a_module_is_named():
+    """What is Python's own is refused as such; other modules are told with the name."""
+    with pytest.raises(Unsafe, match=r"names os\.system, which is no layer or function of Keras"):
+        check_config(model(function("system", "os")), "model.h5")
+    with pytest.raises(Unsupported, match="does not know: 'Secret' of the module 'their_layers'"):
+        check_config(model(layer("Secret", "their_layers")), "model.h5")
+    with pytest.raises(Unsupported, match=r"does not know: 'scale'$"):  # any function is so stored
+        check_config(model(function("scale", "builtins")), "model.h5")
+
+
+def test_a_module_of_the_user_may_be_called_like_one_of_python():
+    """A name that the user has given is the user's, whatever module the file names."""
+    check_config(model(layer("Code", "code")), "model.h5", {"Code"})
 
 
 def test_consent_is_for_lambdas_alone():

@@ -75,6 +75,52 @@ def test_10_custom_objects(custom, tmp_path, suffix, decorator):
     assert [artifact.verification.passed for artifact in result.artifacts] == [True, True]
 
 
+OTHERS = """
+import keras
+from keras.layers import Dense
+
+
+class {names[0]}(keras.layers.Layer):
+    pass
+
+
+class {names[1]}(keras.layers.Layer):
+    pass
+
+
+def {names[2]}(x):
+    return x
+
+
+def {names[3]}(x):
+    return x
+"""
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = 1", "it defines no class or function"),
+        (
+            OTHERS.format(names=["Tripling", "Other", "near", "far"]),
+            "Other, Tripling, far and 1 more",
+        ),
+        ("from keras.layers import Dense", "it defines Dense"),
+    ],
+    ids=["nothing", "others", "imported"],
+)
+def test_10_another_file_of_custom_objects(custom, suffix, text, told):
+    """A file that was given and lacks the layer is named, with what it has in place of it."""
+    model, definitions = custom
+    definitions.write_text(text)
+    with pytest.raises(Unsupported, match=rf"layers\.py' does not define 'Doubling'.*{told}") as no:
+        foldbn.inspect(model.with_suffix(suffix), custom_objects=definitions)
+    assert no.value.exit_code == 3
+    assert "Dense," not in no.value.message
+    assert "takes a Python file" not in no.value.hint
+
+
 PACKAGED = """
 import keras
 {of_mine}

@@ -43,6 +43,24 @@ def test_is_near():
     assert subprocess.run(command, check=False).returncode == 9
 
 
+MAP = """
+import mmap, sys
+from foldbn.worker import limits
+with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
+    sum(pages[::4096])
+    sys.exit(9 if limits.is_near(330_000_000) else 0)
+"""
+
+
+def test_pages_of_files_are_not_near(tmp_path):
+    """Pages of files, as the code of libraries is, are not held against the limit."""
+    file = tmp_path / "file"
+    with file.open("wb") as stream:
+        stream.truncate(300_000_000)
+    command = [sys.executable, "-c", MAP, str(file)]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
 def test_default_memory(tmp_path, monkeypatch):
     """The default grows with the files, and stops at nine tenths of the machine's memory."""
     monkeypatch.setattr(limits, "machine_memory", lambda: 100 * 10**9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foldbn.errors import Unsupported
+from foldbn.frontends.definitions import stranger
 from foldbn.frontends.legacy.context import Rebuilding
 
 # tf.nn functions are stored under the names of their second versions.
@@ -48,8 +48,5 @@ def _by_name(name: str, rebuilding: Rebuilding) -> Any:
         or isinstance(function, type)
         or name in ("get", "deserialize", "serialize")
     ):
-        raise Unsupported(
-            f"{rebuilding.source!r} has a layer or function that Keras does not know: {name!r}",
-            "--custom-objects FILE.py takes a Python file that defines it",
-        )
+        raise stranger(rebuilding.source, name)
     return function

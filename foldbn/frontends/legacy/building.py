@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foldbn.errors import Unsafe, Unsupported, said
+from foldbn.frontends.definitions import stranger
 from foldbn.frontends.legacy.activations import activation
 from foldbn.frontends.legacy.arguments import accepted
 from foldbn.frontends.legacy.context import Rebuilding
@@ -92,11 +93,7 @@ def _class_of(layer: OldLayer, rebuilding: Rebuilding) -> Any:
         return own if own.__name__ == layer.kind else type(layer.kind, (own,), {})
     found = getattr(keras.layers, layer.kind, None)
     if not (isinstance(found, type) and issubclass(found, keras.layers.Layer)):
-        raise Unsupported(
-            f"{rebuilding.source!r} has a layer or function that Keras does not know:"
-            f" {layer.kind!r}",
-            "--custom-objects FILE.py takes a Python file that defines it",
-        )
+        raise stranger(rebuilding.source, layer.kind)
     if layer.mixin:
         from foldbn.frontends.legacy.layers import MIXINS
 

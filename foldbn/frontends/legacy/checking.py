@@ -19,6 +19,8 @@ from foldbn.frontends.legacy.values import plain
 _LENGTHS = {0: (1,), 1: (128, 16, 1000), 2: (128, 32, 320)}
 _MANY = (32, 64, 16)
 
+_SHOWN = 3
+_SAVED_MODEL = "give foldbn a SavedModel of the model"
 _NO_KERNEL = "Could not find device for node"  # as TensorFlow says it
 
 Shape = tuple[int | None, ...]
@@ -50,18 +52,26 @@ def check_loaded(model: Any, config: Any, source: str, originals: dict[str, str]
         ("inputs", "outputs"), (inputs, outputs), _declared(config), strict=True
     ):
         if declared is not None and not _agree(found, declared):
+            odd, wanted = _that_differ(found, declared)
             raise Unsupported(
-                f"{source!r} loads as another model: its {what} are {_told(found)},"
-                f" and the file declares {_told(declared)}",
-                "give foldbn a SavedModel of the model",
+                f"{source!r} loads as another model: its {what} are {_told(odd)},"
+                f" and the file declares {_told(wanted)}",
+                _SAVED_MODEL,
             )
     shapes = _called(model, source)
     if shapes is None:
         return
-    if len(shapes) != len(outputs) or not all(
-        _fits(shape, symbolic) for shape, (_, symbolic) in zip(shapes, outputs, strict=True)
-    ):
-        raise Unsupported(f"{source!r} gives outputs of shape {shapes}, not {_told(outputs)}")
+    if len(shapes) != len(outputs):
+        raise Unsupported(
+            f"{source!r} declares {len(outputs)} outputs and gives {len(shapes)}", _SAVED_MODEL
+        )
+    pairs = zip(shapes, outputs, strict=True)
+    if odd := [
+        f"{_told([port])} and gives {got}" for got, port in pairs if not _fits(got, port[1])
+    ]:
+        raise Unsupported(
+            f"{source!r} declares the output{'s' * (len(odd) > 1)} {_first(odd)}", _SAVED_MODEL
+        )
 
 
 def _stateful(model: Any) -> Iterator[str]:
@@ -106,6 +116,15 @@ def _agree(found: list[Any], declared: list[Port]) -> bool:
     )
 
 
+def _that_differ(found: list[Any], declared: list[Port]) -> tuple[list[Any], list[Port]]:
+    """Return only the ports that differ, where there are as many of both."""
+    if len(found) != len(declared):
+        return found, declared
+    pairs = zip(found, declared, strict=True)
+    odd = [(one, other) for one, other in pairs if not _agree([one], [other])]
+    return [one for one, _ in odd], [other for _, other in odd]
+
+
 def _same(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(a == b for a, b in zip(one, other, strict=True))
 
@@ -139,7 +158,7 @@ def _called(model: Any, source: str) -> list[tuple[int, ...]] | None:
         return None
     raise Unsupported(
         f"{source!r} loads, and cannot be called: {said(failure)}",
-        "give foldbn a SavedModel of the model",
+        _SAVED_MODEL,
     ) from failure
 
 
@@ -156,5 +175,11 @@ def _name(tensor: Any, originals: dict[str, str]) -> str:
     return originals.get(name, str(name))
 
 
+def _first(words: list[str]) -> str:
+    """Return what there is in one line, of many things the first three."""
+    more = f", and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return ", ".join(words[:_SHOWN]) + more
+
+
 def _told(found: list[Any]) -> str:
-    return ", ".join(f"{name} {shape or ''}".strip() for name, shape in found)
+    return _first([f"{name} {shape or ''}".strip() for name, shape in found])

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from foldbn.errors import Unreadable, Unsupported
+from foldbn.errors import Unreadable
+from foldbn.frontends.definitions import stranger
 from foldbn.frontends.legacy.calling import call_layer
 from foldbn.frontends.legacy.context import Rebuilding
 from foldbn.frontends.legacy.nodes import Call, Reference, calls_of, ports, structured
@@ -99,10 +100,7 @@ def _model_class(entry: dict[str, Any], rebuilding: Rebuilding) -> Any:
     if kind in rebuilding.own:
         return rebuilding.own[kind]
     if kind not in _MODELS:
-        raise Unsupported(
-            f"{rebuilding.source!r} has a layer or function that Keras does not know: {kind!r}",
-            "--custom-objects FILE.py takes a Python file that defines it",
-        )
+        raise stranger(rebuilding.source, kind)
     return keras.Model
 
 

@@ -87,7 +87,10 @@ class Liar(keras.layers.Layer):
 
 @pytest.mark.parametrize(
     ("fails", "words"),
-    [(False, r"outputs of shape \[\(2, 1\)\]"), (True, r"cannot be called.*axis")],
+    [
+        (False, r"declares the output d \(None, 4\) and gives \(2, 1\)$"),
+        (True, r"cannot be called.*axis"),
+    ],
 )
 def test_one_forward_pass_is_made(fails, words):
     """Some models fail at their first call only."""
@@ -95,6 +98,32 @@ def test_one_forward_pass_is_made(fails, words):
     model = keras.Model(x, Liar(fails=fails, name="d")(x))
     with pytest.raises(Unsupported, match=words):
         check_loaded(model, declared(4), "m.h5", {})
+
+
+def test_only_the_outputs_that_differ_are_named():
+    """Of many outputs the first three that differ are told, and how many more there are."""
+    x = keras.Input((4,), name="x")
+    right = [keras.layers.Dense(4, name=f"right{i}")(x) for i in range(3)]
+    wrong = [Liar(name=f"wrong{i}")(x) for i in range(5)]
+    model = keras.Model(x, [*right, *wrong])
+    with pytest.raises(Unsupported) as caught:
+        check_loaded(model, {}, "m.h5", {})
+    told = caught.value.message
+    assert "right" not in told
+    assert "wrong0 (None, 4) and gives (2, 1)" in told
+    assert told.endswith("wrong2 (None, 4) and gives (2, 1), and 2 more")
+
+
+def test_only_the_inputs_that_differ_are_named():
+    """A file that declares other inputs is told by these alone."""
+    inputs = [keras.Input((4,), name=name) for name in "abc"]
+    model = keras.Model(inputs, keras.layers.Add(name="d")(inputs))
+    config = chain(source("a", 4), source("b", 5), source("c", 4), layer("Add", "d", "a"))
+    config["config"]["input_layers"] = [[name, 0, 0] for name in "abc"]
+    with pytest.raises(Unsupported) as caught:
+        check_loaded(model, config, "m.h5", {})
+    told = "its inputs are b (None, 4), and the file declares b (None, 5)"
+    assert caught.value.message.endswith(told)
 
 
 def test_a_failure_is_told_without_colours():
