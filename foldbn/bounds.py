@@ -14,6 +14,7 @@ MOST_SEED = 2**32 - 1
 OPSETS = (13, 18)
 MOST_SECONDS = 1_000_000  # eleven days; the system's own timers end at twenty-four
 MOST_GIGABYTES = 1_000_000
+UNKNOWN_LENGTH = 32  # what an axis gets that a model leaves open and nobody gives
 
 
 def as_seed(value: Any) -> int:

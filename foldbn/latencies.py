@@ -34,6 +34,8 @@ class BenchmarkRow:
         verdict: ``faster``, ``slower``, ``same`` or ``inconclusive``.
         original: path of the reference; ``plain export`` where it was made to be timed only.
         folded: path of the candidate.
+        shapes: of the candidate's inputs, by name, batch first; None where the files leave no
+            length open but the batch.
     """
 
     format: str
@@ -50,6 +52,7 @@ class BenchmarkRow:
     verdict: Literal["faster", "slower", "same", "inconclusive"]
     original: str
     folded: str
+    shapes: dict[str, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from foldbn.benchmark.inputs import Lengths
     from foldbn.latencies import BenchmarkRow
 
 __all__ = ["bench_files", "bench_pair", "format_of", "measure_pair", "resolve"]
@@ -58,7 +59,7 @@ def bench_files(
     Raises:
         Unreadable: a path is missing or is neither ONNX nor TFLite.
         ProviderMissing: a provider is not there.
-        Unsupported: an input has an open axis other than the batch, or a type without numbers.
+        Unsupported: an input's type has no numbers, or two models have different fixed batches.
         RuntimeFailed: a runtime refuses a file.
     """
     formats = {path: format_of(path) for path in paths}
@@ -82,6 +83,7 @@ def bench_pair(  # noqa: PLR0913 - one keyword for each thing a row reports
     threads: int = 1,
     batch_size: int | None = 1,
     seed: int = 0,
+    lengths: Lengths | None = None,
 ) -> tuple[BenchmarkRow, ...]:
     """Time the plain export against foldbn's, both of one format.
 
@@ -93,12 +95,15 @@ def bench_pair(  # noqa: PLR0913 - one keyword for each thing a row reports
         threads: intra-op threads.
         batch_size: samples per call.
         seed: of the inputs and of the bootstrap.
+        lengths: shapes by input name, for axes that are open besides the batch; default 32.
 
     Raises:
         Unreadable, ProviderMissing, Unsupported, RuntimeFailed: as `bench_files`.
     """
     ways = _ways(resolve(providers)) if format == "onnx" else (_LITERT,)
-    measure = partial(measure_pair, threads=threads, batch_size=batch_size, seed=seed)
+    measure = partial(
+        measure_pair, threads=threads, batch_size=batch_size, seed=seed, lengths=lengths
+    )
     return tuple(
         measure(original, candidate, provider=name, copies=copies) for name, copies in ways
     )

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foldbn.bounds import UNKNOWN_LENGTH
 from foldbn.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    Shape = tuple[int | None, ...]
+    # Shapes of inputs by name, batch first, None for a size that nobody gives.
+    Lengths = Mapping[str, Shape]
 
 
 @dataclass(frozen=True)
@@ -26,27 +31,27 @@ class InputSpec:
     """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: Shape
     dtype: np.dtype[Any]
 
 
-def with_batch(
-    specs: Sequence[InputSpec], batch_size: int | None
+def with_sizes(
+    specs: Sequence[InputSpec], batch_size: int | None, lengths: Lengths
 ) -> tuple[tuple[InputSpec, ...], int]:
-    """Fill open batch axes, and say how many samples one call then takes.
+    """Fill open axes, and say how many samples one call then takes.
 
     Args:
         specs: the declared inputs.
         batch_size: samples per call; None keeps a fixed batch and takes 1 for an open one.
+        lengths: for axes that are open besides the batch; 32 for each that it does not know.
 
     Returns:
         The inputs, with every axis known, and the batch size.
 
     Raises:
-        Unsupported: an axis other than the first is open, or every batch is fixed to a
-            number other than `batch_size`.
+        Unsupported: every batch is fixed to a number other than `batch_size`.
     """
-    filled = tuple(_fill(spec, batch_size or 1) for spec in specs)
+    filled = tuple(_fill(spec, batch_size or 1, lengths) for spec in specs)
     batches = [size for spec in filled for size in spec.shape[:1] if size]
     if batch_size is None:
         return filled, (batches or [1])[0]
@@ -58,17 +63,25 @@ def with_batch(
     return filled, batch_size
 
 
-def _fill(spec: InputSpec, batch_size: int) -> InputSpec:
-    for axis, size in enumerate(spec.shape):
-        if axis > 0 and size is None:
-            shown = ", ".join("?" if known is None else str(known) for known in spec.shape)
-            raise Unsupported(
-                f"input {spec.name!r} leaves axis {axis} open: its shape is [{shown}]",
-                "--no-bench converts it without timing; or give the model's input its lengths",
-            )
-    if spec.shape and spec.shape[0] is None:
-        return replace(spec, shape=(batch_size, *spec.shape[1:]))
-    return spec
+def _fill(spec: InputSpec, batch_size: int, lengths: Lengths) -> InputSpec:
+    known = lengths.get(spec.name, ())
+    if len(known) != len(spec.shape):  # of a file whose input has the same name only
+        known = (None,) * len(spec.shape)
+    shape = tuple(
+        (length or UNKNOWN_LENGTH if axis else batch_size) if own is None else own
+        for axis, (own, length) in enumerate(zip(spec.shape, known, strict=True))
+    )
+    return replace(spec, shape=shape)
+
+
+def leave_lengths_open(specs: Sequence[InputSpec]) -> bool:
+    """Whether an axis other than the batch has no size of its own."""
+    return any(size is None for spec in specs for size in spec.shape[1:])
+
+
+def told(specs: Sequence[InputSpec]) -> str:
+    """Return the names and shapes of inputs in words."""
+    return ", ".join(f"{spec.name!r} {list(spec.shape)}" for spec in specs)
 
 
 def random_arrays(specs: Sequence[InputSpec], seed: int) -> dict[str, NDArray[Any]]:

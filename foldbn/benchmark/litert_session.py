@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldbn.benchmark.inputs import InputSpec, random_arrays, with_batch
+from foldbn.benchmark.inputs import InputSpec, random_arrays, with_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from foldbn.benchmark.inputs import Lengths
 
 LITERT = "LiteRT"
 
@@ -23,22 +27,43 @@ class LiteRtRunner:
 
     provider = LITERT
 
-    def __init__(self, path: Path, threads: int, batch_size: int | None, seed: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        batch_size: int | None,
+        seed: int,
+        lengths: Lengths | None = None,
+    ) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         with _quiet_stderr():
             self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
-            details = self._interpreter.get_input_details()
-            specs, self.batch_size = with_batch(
-                _litert_specs(details, resize=batch_size is not None), batch_size
+        self._details = self._interpreter.get_input_details()
+        names = _names_of_ports(path)
+        self.inputs = tuple(
+            replace(spec, name=names.get(detail["index"], spec.name))
+            for detail, spec in zip(
+                self._details,
+                _litert_specs(self._details, resize=batch_size is not None),
+                strict=True,
             )
-            for detail, spec in zip(details, specs, strict=True):
+        )
+        self.filled, self.batch_size = with_sizes(self.inputs, batch_size, lengths or {})
+        arrays = random_arrays(self.filled, seed)
+        self._feeds = [
+            (detail["index"], arrays[spec.name])
+            for detail, spec in zip(self._details, self.filled, strict=True)
+        ]
+        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
+
+    def prepare(self) -> None:
+        """Give the inputs their sizes, and every tensor its memory."""
+        with _quiet_stderr():
+            for detail, spec in zip(self._details, self.filled, strict=True):
                 if tuple(detail["shape"]) != spec.shape:
                     self._interpreter.resize_tensor_input(detail["index"], spec.shape)
             self._interpreter.allocate_tensors()
-        arrays = random_arrays(specs, seed)
-        self._feeds = [(detail["index"], arrays[detail["name"]]) for detail in details]
-        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 
     def run_once(self) -> None:
         """Copy the inputs in, compute, and copy every output out, as callers do."""
@@ -72,6 +97,27 @@ def _litert_specs(details: list[dict[str, Any]], *, resize: bool) -> list[InputS
             shape[0] = None
         specs.append(InputSpec(detail["name"], tuple(shape), np.dtype(detail["dtype"])))
     return specs
+
+
+def _names_of_ports(path: Path) -> dict[int, str]:
+    """Return what callers name the inputs, by the tensor's number.
+
+    The tensors have other names, and LiteRT tells which is which only through a runner of the
+    signature, which would have the delegate plan for sizes that the inputs are yet to lose.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        model = schema.Model.GetRootAs(content)
+        signatures = map(model.SignatureDefs, range(model.SignatureDefsLength()))
+        ports = [
+            each.Inputs(number)
+            for each in signatures
+            if each.SubgraphIndex() == 0  # the one that runs
+            for number in range(each.InputsLength())
+        ]
+        named = ((port.TensorIndex(), port.Name()) for port in ports)
+        return {number: name.decode() for number, name in named if name}
 
 
 @contextmanager

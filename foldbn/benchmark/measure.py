@@ -10,26 +10,24 @@ ratio to the first is what this machine makes of no difference at all.
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from foldbn.benchmark import statistics
+from foldbn.benchmark.agreement import agree
 from foldbn.benchmark.formats import format_of
 from foldbn.benchmark.litert_session import LITERT
 from foldbn.benchmark.plan import plan_for
 from foldbn.benchmark.sessions import open_runner
 from foldbn.benchmark.timing import cost_of, no_garbage_collection, time_group
-from foldbn.errors import Unsupported
 from foldbn.latencies import BenchmarkRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from foldbn.benchmark.sessions import Runner
+    from foldbn.benchmark.inputs import Lengths
     from foldbn.benchmark.timing import Opener, Spans
 
 BUDGET_S = 20.0
@@ -45,6 +43,7 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
     batch_size: int | None,
     seed: int,
     copies: bool | None = None,
+    lengths: Lengths | None = None,
     pairs: int = PAIRS,
     budget_s: float = BUDGET_S,
 ) -> BenchmarkRow:
@@ -62,6 +61,7 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
         batch_size: samples per call; None is the models' own.
         seed: of the inputs and of the bootstrap.
         copies: whether each call copies inputs and outputs; None where there is nothing to copy.
+        lengths: for axes that both leave open besides the batch; default 32 for each.
         pairs: session pairs to measure.
         budget_s: seconds after which no further pair is started.
 
@@ -78,9 +78,10 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
     )
     open_candidate = partial(settings, candidate, kind)
     open_original = partial(settings, original, format_of(original))
-    ran_on, batch = _agree(open_original, open_candidate, batch_size)
-    reference: Opener = partial(open_original, batch_size=batch)
-    tested: Opener = partial(open_candidate, batch_size=batch)
+    agreed = agree(open_original, open_candidate, batch_size, lengths or {})
+    sizes = {"batch_size": agreed.batch_size, "lengths": agreed.lengths}
+    reference: Opener = partial(open_original, **sizes)
+    tested: Opener = partial(open_candidate, **sizes)
 
     # With one file on both arms the candidate is the second session of the reference.
     itself = original == candidate
@@ -100,11 +101,11 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
     noise_bounds = statistics.interval(noise, seed=seed)
     return BenchmarkRow(
         format=kind,
-        provider=ran_on,
+        provider=agreed.provider,
         threads=threads,
-        batch_size=batch,
+        batch_size=agreed.batch_size,
         copies=copies,
-        optimization=None if ran_on == LITERT else "all",
+        optimization=None if agreed.provider == LITERT else "all",
         original_ms=statistics.latency(np.concatenate([group[0] for group in groups])),
         folded_ms=statistics.latency(np.concatenate([group[1] for group in groups])),
         speedup=statistics.speedup(ratios),
@@ -113,28 +114,5 @@ def measure_pair(  # noqa: PLR0913 - the coordinates of a measurement
         verdict=statistics.verdict(ratios, bounds, noise_bounds),
         original=str(original),
         folded=str(candidate),
-    )
-
-
-def _agree(
-    reference: Callable[..., Runner], tested: Callable[..., Runner], batch_size: int | None
-) -> tuple[str, int]:
-    """Find the batch both take, and what the candidate really runs on.
-
-    Opening both here also pays for what only a process's first session pays: loading the
-    runtime's libraries and reading the file from disk. Without a wish an open batch
-    follows the other model's fixed one.
-    """
-    with closing(reference(batch_size=batch_size)) as runner:
-        other = runner.batch_size
-    with closing(tested(batch_size=batch_size)) as runner:
-        ran_on, batch = runner.provider, runner.batch_size
-    # A 1 may be open or fixed; if it is fixed, opening the model with `other` says so.
-    if batch in {1, other}:
-        return ran_on, other
-    if other == 1:
-        return ran_on, batch
-    raise Unsupported(
-        f"one model has a fixed batch of {other}, the other of {batch}",
-        "export both with the same batch, or with a dynamic one",
+        shapes=agreed.shapes,
     )

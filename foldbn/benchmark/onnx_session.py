@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldbn.benchmark.inputs import InputSpec, random_arrays, with_batch
+from foldbn.benchmark.inputs import InputSpec, random_arrays, with_sizes
 from foldbn.benchmark.providers import (
     DEVICES,
     check_built,
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from foldbn.benchmark.inputs import Lengths
 
 _ONNX_DTYPES = {
     "tensor(float)": "float32",
@@ -56,6 +58,7 @@ class OnnxRunner:
         seed: int,
         *,
         copies: bool = False,
+        lengths: Lengths | None = None,
     ) -> None:
         import onnxruntime
 
@@ -74,15 +77,19 @@ class OnnxRunner:
         self.provider = str(self._session.get_providers()[0])
         if self.provider != provider:
             raise did_not_start(provider)
-        specs, self.batch_size = with_batch(
-            [_onnx_spec(node) for node in self._session.get_inputs()], batch_size
-        )
+        self.inputs = tuple(_onnx_spec(node) for node in self._session.get_inputs())
+        self.filled, self.batch_size = with_sizes(self.inputs, batch_size, lengths or {})
         self._outputs = [node.name for node in self._session.get_outputs()]
-        self._feeds = random_arrays(specs, seed)
+        self._feeds = random_arrays(self.filled, seed)
+        self._device = None if copies else DEVICES.get(provider)
+        self._binding: Any = None
+
+    def prepare(self) -> None:
+        """Put the inputs where the session is to find them."""
         # Inputs and outputs stay on the device between calls, so that the time is the model's
         # and not that of copies over the bus; or they don't, as where samples come one by one.
-        device = None if copies else DEVICES.get(provider)
-        self._binding = device and bind(self._session, self._feeds, device)
+        if self._device:
+            self._binding = bind(self._session, self._feeds, self._device)
 
     def run_once(self) -> None:
         """Compute every output once; on a GPU, wait until they are there."""

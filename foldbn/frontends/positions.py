@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from foldbn.bounds import UNKNOWN_LENGTH
 from foldbn.frontends.frozen import FrozenModel, NodeDef, Port, node_of, prune
 from foldbn.frontends.precision import GraphRunner
 
-UNKNOWN_LENGTH = 32
 _MOVES = (
     *("Reshape", "ExpandDims", "Squeeze", "Transpose", "StridedSlice", "Slice", "ReverseV2"),
     *("Tile", "Pack", "Unpack", "ConcatV2", "Split", "SplitV", "BroadcastTo"),

@@ -22,6 +22,7 @@ from foldbn.pipeline.steps import (
     require_speedup,
     silent,
 )
+from foldbn.pipeline.timing import time_own
 from foldbn.pipeline.writing import write_directory, write_file
 from foldbn.results import Artifact, Conversion, ConversionVerification, Summary
 
@@ -159,9 +160,10 @@ def convert(  # noqa: PLR0913 - every option of the command
             artifacts.append(artifact)
             if plain is not None and kind != "savedmodel":
                 with clock.phase("bench"):
-                    timed = benchmark.bench_pair(
+                    timed = time_own(
                         plain,
                         candidate,
+                        proven,
                         format=kind,
                         providers=providers,
                         threads=threads,

@@ -1,13 +1,16 @@
-"""`bench`: files side by side."""
+"""`bench`: files side by side; and the timing that `convert` does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from foldbn import benchmark
 from foldbn.bounds import as_batch_size, as_min_speedup, as_seed, as_threads
-from foldbn.latencies import Benchmark
+from foldbn.errors import RuntimeFailed
+from foldbn.latencies import Benchmark, BenchmarkRow
+from foldbn.pipeline.proving import Proven
 from foldbn.pipeline.steps import Clock, Notify, PathLike, require_speedup, silent
 
 
@@ -27,7 +30,8 @@ def bench(  # noqa: PLR0913 - every option of the command
         models: the files; a lone one is timed against itself.
         providers: onnxruntime providers; default CPU, and CUDA where it is there.
         threads: intra-op threads.
-        batch_size: samples per call; default the models' own, or 1.
+        batch_size: samples per call; default the models' own, or 1. Any other length that all files
+            leave open is 32.
         seed: of the generated inputs.
         min_speedup: raise if a measured speedup is below it.
         notify: called with ``("phase", name)`` as each phase begins.
@@ -50,3 +54,29 @@ def bench(  # noqa: PLR0913 - every option of the command
         )
     require_speedup(rows, min_speedup)
     return Benchmark(rows)
+
+
+def time_own(
+    plain: Path, candidate: Path, proven: Proven, **options: Any
+) -> tuple[BenchmarkRow, ...]:
+    """Time foldbn's file against the plain export, on inputs as long as the samples of the proof.
+
+    Args:
+        plain: the plain export.
+        candidate: foldbn's file.
+        proven: what both were made of.
+        options: of `benchmark.bench_pair`.
+
+    Raises:
+        RuntimeFailed: one of them does not run in its runtime.
+    """
+    samples = proven.proof.references[-1].samples
+    lengths = {name: array.shape for name, array in samples.items()}
+    try:
+        return benchmark.bench_pair(plain, candidate, lengths=lengths, **options)
+    except RuntimeFailed as error:
+        is_open = any(length is None for port in proven.plain.inputs for length in port.shape[1:])
+        others = "; --samples with inputs of other lengths times it on these" * is_open
+        raise RuntimeFailed(
+            error.message, f"--no-bench converts it without timing{others}"
+        ) from error

@@ -243,7 +243,19 @@ def _latencies(rows: Sequence[BenchmarkRow], *, named: bool = False) -> Renderab
             f"{low:.3f} to {high:.3f}",
             Text(row.verdict, style=_VERDICTS[row.verdict]),
         )
-    return Group(Text(head), table)
+    return Group(Text(head), table, *_timed_shapes(rows, named=named))
+
+
+def _timed_shapes(rows: Sequence[BenchmarkRow], *, named: bool) -> list[Text]:
+    """Return which shapes were timed where lengths are open, for each file if they differ."""
+    alike = all(row.shapes == rows[0].shapes for row in rows)
+    told = {}
+    for row in rows[:1] if alike else rows:
+        if row.shapes:
+            name = printable(Path(row.folded).name) if named else row.format
+            shapes = (f"{printable(key)} {list(shape)}" for key, shape in row.shapes.items())
+            told[name] = f"timed on inputs of {', '.join(shapes)}"
+    return [Text(each if alike else f"{name} {each}", style="dim") for name, each in told.items()]
 
 
 def _grid(*headers: str) -> Table:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldbn.bounds import UNKNOWN_LENGTH
 from foldbn.errors import BadSamples, said
 from foldbn.frontends.frozen import FLOATS, Port
-from foldbn.frontends.positions import UNKNOWN_LENGTH
 from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 

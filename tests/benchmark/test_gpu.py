@@ -38,6 +38,7 @@ def test_a_gpu_computes(tmp_path, copies):
     """Both ways of calling compute on the GPU what the CPU does."""
     path = write_onnx(tmp_path / "a.onnx")
     cpu, cuda = OnnxRunner(path, CPU, 1, 2, 0), OnnxRunner(path, CUDA, 1, 2, 0, copies=copies)
+    cuda.prepare()
     cuda.run_once()
     (found,) = (
         cuda._session.run(None, cuda._feeds)

@@ -51,13 +51,57 @@ def test_an_open_batch_follows_the_fixed_one(tmp_path):
         assert row.batch_size == 4
 
 
-def test_another_open_axis_is_refused(tmp_path):
-    """An open axis that is not the batch is an error that names input and axis."""
-    path = write_onnx(tmp_path / "a.onnx", ("N", "T", 8))
-    words = r"'x' leaves axis 1 open: its shape is \[\?, \?, 8\]"
-    with pytest.raises(Unsupported, match=words) as caught:
-        opened(path)
-    assert "--no-bench" in caught.value.hint
+def test_open_lengths_are_32_unless_they_are_known(tmp_path):
+    """Each axis that a file leaves open gets the length that is given for it, or 32."""
+    path = write_onnx(tmp_path / "a.onnx", ("N", "T", 8, "U"))
+    for lengths, shape in (
+        (None, (2, 32, 8, 32)),
+        ({"x": (9, 5, 9, None)}, (2, 5, 8, 32)),
+        ({"x": (9, 5)}, (2, 32, 8, 32)),  # of another input that has the same name
+        ({"y": (9, 5, 9, 7)}, (2, 32, 8, 32)),
+    ):
+        runner = opened(path, batch_size=2, lengths=lengths)
+        assert runner._feeds["x"].shape == shape
+        runner.close()
+
+
+@pytest.mark.parametrize("batch", [-1, 1])
+def test_litert_resizes_open_lengths(tmp_path, batch):
+    """A TFLite file without a signature is called with tensors of the lengths that are given."""
+    path = write_tflite(tmp_path / "a.tflite", batch, length=-1)
+    runner = opened(path, "tflite", lengths={"x": (1, 5)})
+    output = runner._interpreter.get_tensor(runner._outputs[0])
+    assert output.shape == (1, 5)
+    np.testing.assert_array_equal(output, 2 * runner._feeds[0][1])
+    runner.close()
+
+
+def test_open_lengths_follow_the_fixed_ones(tmp_path):
+    """Two files are timed on the same lengths: those that one has fixed, on either side."""
+    fixed = write_onnx(tmp_path / "fixed.onnx", ("N", 5))
+    loose = write_tflite(tmp_path / "loose.tflite", length=-1)
+    # Names of other tools: what has no namesake is paired in order.
+    other = write_onnx(tmp_path / "other.onnx", ("N", "T"), name="input_1")
+    quick = QUICK | {"budget_s": 0.0}
+    for pair, name in (
+        ((fixed, loose), "x"),
+        ((loose, fixed), "x"),
+        ((fixed, other), "input_1"),
+        ((other, fixed), "x"),
+    ):
+        row = measure_pair(*pair, batch_size=3, lengths={"x": (1, 7)}, **quick)
+        assert row.shapes == {name: (3, 5)}
+    assert measure_pair(fixed, fixed, batch_size=3, **quick).shapes is None
+
+
+def test_a_length_that_a_model_does_not_take(tmp_path):
+    """What fails on a length that nobody fixed is not called damaged, and the length is told."""
+    cut = write_onnx(tmp_path / "cut.onnx", ("N", "T"), op="Add", constant=5)
+    with pytest.raises(RuntimeFailed, match=r"cut\.onnx does not run on .*'x' \[1, 32\]") as caught:
+        opened(cut)
+    assert "damaged" not in caught.value.hint
+    assert "--no-bench" not in caught.value.hint
+    opened(cut, lengths={"x": (1, 5)}).close()
 
 
 def test_strings_are_refused(tmp_path):

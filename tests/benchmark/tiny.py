@@ -12,11 +12,15 @@ CPU = "CPUExecutionProvider"
 QUICK = {"provider": CPU, "threads": 1, "seed": 0, "pairs": 6, "budget_s": 5.0}
 
 
-def write_onnx(path, shape=("N", 8), dtype=TensorProto.FLOAT, op="Relu"):
-    """Write a model of one node."""
-    x = helper.make_tensor_value_info("x", dtype, shape)
+def write_onnx(  # noqa: PLR0917
+    path, shape=("N", 8), dtype=TensorProto.FLOAT, op="Relu", name="x", constant=0
+):
+    """Write a model of one node, whose second operand is `constant` ones if there are any."""
+    x = helper.make_tensor_value_info(name, dtype, shape)
     y = helper.make_tensor_value_info("y", dtype, shape)
-    graph = helper.make_graph([helper.make_node(op, ["x"], ["y"])], "tiny", [x], [y])
+    ones = [numpy_helper.from_array(np.ones(constant, np.float32), "ones")] if constant else []
+    node = helper.make_node(op, [name, *(each.name for each in ones)], ["y"])
+    graph = helper.make_graph([node], "tiny", [x], [y], ones)
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
     return path
@@ -34,13 +38,13 @@ def write_lookup(path, rows):
     return path
 
 
-def write_tflite(path, batch=-1):
+def write_tflite(path, batch=-1, length=8):
     """Write a TFLite model that adds its input to itself."""
 
     def tensor(name):
         made = schema.TensorT()
         made.name, made.type, made.buffer = name, schema.TensorType.FLOAT32, 0
-        made.shape, made.shapeSignature = [abs(batch), 8], [batch, 8]
+        made.shape, made.shapeSignature = [abs(batch), abs(length)], [batch, length]
         return made
 
     code, node, graph, model = (

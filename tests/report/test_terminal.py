@@ -75,6 +75,20 @@ def test_copies_are_told():
     assert found.count("a.onnx CUDA with copies") == 1
 
 
+def test_timed_shapes_are_told():
+    """What files were timed on is told where lengths are open, once if all are alike."""
+    shapes = {"image": (1, 32, 32, 3), "\x1b[31mred": (1, 4)}
+    first, second = (replace(row(f"dir/{name}.onnx"), shapes=shapes) for name in "ab")
+    line = "timed on inputs of image [1, 32, 32, 3], \\x1b[31mred [1, 4]"
+    assert text(Benchmark((first, second))).splitlines()[-1] == line
+    other = replace(second, shapes={"image": (1, 8, 8, 3)})
+    assert text(Benchmark((row("dir/c.onnx"), first, other))).splitlines()[-2:] == [
+        f"a.onnx {line}",
+        "b.onnx timed on inputs of image [1, 8, 8, 3]",
+    ]
+    assert "timed on" not in text(Benchmark((row("dir/c.onnx"),)))
+
+
 def test_files_that_are_timed_are_named():
     """Of three files of one format each row says which it is of."""
     found = text(Benchmark((row("dir/second.onnx"), row("dir/third.onnx"))))
