@@ -89,6 +89,7 @@ def _saves(conv: ops.Conv, mean: Node, *, shrinks: bool) -> bool:
             return False
     if conv.channel_axis in axes or (growth < 1) != shrinks or growth == 1:
         return False
-    channels, results = conv.kernel.shape[-2] * conv.groups, conv.kernel.shape[-1]
+    channels: int = conv.kernel.shape[-2] * conv.groups
+    results: int = conv.kernel.shape[-1]
     saved: float = conv.kernel.size * (1 - min(growth, 1 / growth))
     return saved > _POOLED * (channels - results) if shrinks else results <= channels
