@@ -1,8 +1,8 @@
-"""Load every Keras file in a folder of old models and tell which compute what their writer did.
+"""Load every model in a folder of old ones and tell which compute what their writer did.
 
-A model is ``WRITER/MODEL.h5`` or ``.keras`` with the writer's own numbers beside it, in
-``MODEL.in.npz`` (x0, x1, ...) and ``MODEL.out.npz`` (y0, ...). It counts as equal if no output is
-further from them than 1e-5 of the output's range.
+A model is ``WRITER/MODEL.h5``, ``.keras`` or ``.savedmodel`` with the writer's own numbers beside
+it, in ``MODEL.in.npz`` (x0, x1, ...) and ``MODEL.out.npz`` (y0, ...). It counts as equal if no output
+is further from them than 1e-5 of the output's range.
 
 Run it with ``.venv/bin/python scripts/legacy_table.py [FOLDER]``; it prints Markdown.
 """
@@ -28,11 +28,11 @@ from foldbn.frontends.precision import GraphRunner
 
 MODELS = Path(__file__).resolve().parent.parent / ".." / "shared" / "models"
 TOLERANCE = 1e-5
-SUFFIXES = (".h5", ".hdf5", ".keras")
+SUFFIXES = (".h5", ".hdf5", ".keras", ".savedmodel")
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the Keras files in a folder and its subfolders."""
+    """Return the Keras files and SavedModels in a folder and its subfolders."""
     return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
 
 
