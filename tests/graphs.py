@@ -148,7 +148,7 @@ def _dense(rng: np.random.Generator, shapes: list[Shape], units: str = "3") -> o
 def _conv(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.Conv:
     """Make a convolution with window 3 (``1x1``: 1) from all channels to 4.
 
-    Those are 40 with the word ``wide`` and 2 with ``thin``.
+    Those are 40 with the word ``wide`` and 2 with ``thin``; ``dilated`` takes every second pixel.
     """
     (shape,) = shapes
     first, size = "first" in words, shape[1:] if "first" in words else shape[:-1]
@@ -159,7 +159,8 @@ def _conv(rng: np.random.Generator, shapes: list[Shape], *words: str) -> ops.Con
     padding = "same" if "same" in words else "valid"
     known = (None,) * len(size) if "unknown" in words else size
     bias = None if "nobias" in words else rng.normal(size=results)
-    return ops.Conv(kernel, bias, one, one, padding, 1, known, first)
+    steps = tuple(2 * n for n in one) if "dilated" in words else one
+    return ops.Conv(kernel, bias, one, steps, padding, 1, known, first)
 
 
 def _constant(op: ops.Op) -> Callable[..., ops.Op]:

@@ -58,6 +58,7 @@ def bench_files(
 
     Raises:
         Unreadable: a path is missing or is neither ONNX nor TFLite.
+        UsageError: onnxruntime knows no provider of such a name.
         ProviderMissing: a provider is not there.
         Unsupported: an input's type has no numbers, or two models have different fixed batches.
         RuntimeFailed: a runtime refuses a file.
@@ -98,7 +99,7 @@ def bench_pair(  # noqa: PLR0913 - one keyword for each thing a row reports
         lengths: shapes by input name, for axes that are open besides the batch; default 32.
 
     Raises:
-        Unreadable, ProviderMissing, Unsupported, RuntimeFailed: as `bench_files`.
+        Unreadable, UsageError, ProviderMissing, Unsupported, RuntimeFailed: as `bench_files`.
     """
     ways = _ways(resolve(providers)) if format == "onnx" else (_LITERT,)
     measure = partial(

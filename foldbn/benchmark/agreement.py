@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from foldbn.benchmark.inputs import leave_lengths_open, with_sizes
+from foldbn.benchmark.inputs import leave_lengths_open
 from foldbn.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def agree(
     agreed = other if batch == 1 else batch
     if not leave_lengths_open((*theirs, *own)):
         return Agreement(ran_on, agreed, known, None)
-    return Agreement(ran_on, agreed, known, _shapes(own, agreed, known))
+    with closing(tested(batch_size=agreed, lengths=known)) as runner:
+        shapes = {spec.name: tuple(size or 0 for size in spec.shape) for spec in runner.filled}
+    return Agreement(ran_on, agreed, known, shapes)
 
 
 def _joined(lengths: Lengths, theirs: Sequence[InputSpec], own: Sequence[InputSpec]) -> Lengths:
@@ -96,18 +98,3 @@ def _pairs(
     taken = {spec.name for spec, _ in same}
     left, others = ([s for s in specs if s.name not in taken] for specs in (theirs, own))
     return same + list(zip(left, others, strict=False))
-
-
-def _shapes(
-    own: Sequence[InputSpec], batch_size: int, lengths: Lengths
-) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that the candidate is called with, by input name."""
-    filled, _ = with_sizes(own, None, lengths)
-    # LiteRT resizes what is fixed to the first input's batch; onnxruntime what is open.
-    resized = (None, *own[0].shape[:1])
-    shapes = {}
-    for declared, spec in zip(own, filled, strict=True):
-        sizes = tuple(size or 0 for size in spec.shape)
-        is_batch = bool(sizes) and declared.shape[0] in resized
-        shapes[spec.name] = (batch_size, *sizes[1:]) if is_batch else sizes
-    return shapes

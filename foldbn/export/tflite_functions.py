@@ -16,7 +16,7 @@ from foldbn.frontends.frozen import FrozenModel, GraphDef, NodeDef, readers_of
 
 
 def with_finite_functions(model: FrozenModel) -> FrozenModel:
-    """Return a float32 model whose softplus is finite wherever its input is."""
+    """Return a float32 model whose softplus, outside loops, is finite wherever its input is."""
     readers = readers_of(model.graph_def)
 
     def write(graph_def: GraphDef, node: NodeDef) -> None:

@@ -74,7 +74,9 @@ def _only_reader(graph: Graph, node: Node) -> Node | None:
 
 
 def _is_pointwise(op: ops.Conv) -> bool:
-    return type(op) is ops.Conv and {*op.window, *op.strides} == {1} and op.pads is False
+    # The nodes of what is dilated may have its lengths in them.
+    steps = {*op.window, *op.strides, *op.dilations}
+    return type(op) is ops.Conv and steps == {1} and op.pads is False
 
 
 def _saves(conv: ops.Conv, mean: Node, *, shrinks: bool) -> bool:

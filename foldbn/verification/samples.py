@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,12 @@ from foldbn.verification.batches import Samples
 
 _FORMATS = "samples are .npy or .npz files"
 _BEGINNINGS = (np.lib.format.MAGIC_PREFIX, b"PK")
-# What zipfile, its decompressors and NumPy raise; RuntimeError of what is encrypted, or is packed
-# in a way that Python does not know.
-_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
+# What zipfile, its decompressors, NumPy and its parser of headers raise; RuntimeError of what is
+# encrypted, or is packed in a way that Python does not know.
+_DAMAGE = (
+    *(ValueError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
 _MOST_ROWS = 2**31

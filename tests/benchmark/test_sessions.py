@@ -1,9 +1,10 @@
 """Real sessions on tiny models: batches, refusals."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from foldbn.benchmark import bench_files, format_of, measure_pair
 from foldbn.benchmark.onnx_session import OnnxRunner, bind
@@ -92,6 +93,28 @@ def test_open_lengths_follow_the_fixed_ones(tmp_path):
         row = measure_pair(*pair, batch_size=3, lengths={"x": (1, 7)}, **quick)
         assert row.shapes == {name: (3, 5)}
     assert measure_pair(fixed, fixed, batch_size=3, **quick).shapes is None
+
+
+def test_shapes_are_those_that_were_run(tmp_path):
+    """An axis that one input has fixed stays, whatever the batch; a model may have no inputs."""
+    ports = {name: [first, "T", 3] for name, first in (("a", 1), ("b", "N"))}
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in ports.items()]
+    total = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "T", 3])
+    one = numpy_helper.from_array(np.ones((1, 1, 3), np.float32), "y")
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    bodies = {"two": (nodes, infos, []), "none": ([], [], [one])}
+    opset = [helper.make_opsetid("", 17)]
+    for name, (body, inputs, constants) in bodies.items():
+        graph = helper.make_graph(body, name, inputs, [total], constants)
+        model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+        onnx.save(model, str(tmp_path / f"{name}.onnx"))
+    quick = QUICK | {"budget_s": 0.0}
+    two, none = tmp_path / "two.onnx", tmp_path / "none.onnx"
+    assert measure_pair(two, two, batch_size=4, **quick).shapes == {
+        "a": (1, 32, 3),
+        "b": (4, 32, 3),
+    }
+    assert measure_pair(two, none, batch_size=None, **quick).shapes == {}
 
 
 def test_a_length_that_a_model_does_not_take(tmp_path):

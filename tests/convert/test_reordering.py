@@ -16,13 +16,15 @@ def result(tmp_path_factory) -> Conversion:
     import keras
     from keras import layers
 
-    image, sound = keras.Input((None, 9, 32), name="image"), keras.Input((10, 32), name="sound")
+    image, sound = keras.Input((None, 9, 32), name="image"), keras.Input((18, 32), name="sound")
     volume = keras.Input((4, 5, 6, 24), name="volume")
     x = layers.ReLU()(layers.BatchNormalization()(layers.Activation("sigmoid")(image)))
     x = layers.AveragePooling2D(2)(layers.Conv2D(24, 1, use_bias=False, name="flat")(x))
     x = layers.AveragePooling2D(3, 2, padding="same")(layers.Conv2D(24, 1, name="same")(x))
     x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
-    y = layers.AveragePooling1D(2)(layers.Conv1D(24, 1, name="line")(layers.ReLU()(sound)))
+    y = layers.Conv1D(32, 1, dilation_rate=2, name="grid")(sound)  # its nodes know the length
+    y = layers.ReLU()(layers.AveragePooling1D(2)(y))
+    y = layers.AveragePooling1D(2, padding="same")(layers.Conv1D(24, 1, name="line")(y))
     y = layers.ReLU()(layers.Reshape((1, 5, 24))(layers.BatchNormalization()(y)))
     y = layers.UpSampling2D((2, 3), interpolation="bilinear")(y)
     y = layers.Flatten()(layers.ReLU()(layers.Conv2D(16, 1, name="large")(y)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,16 @@ def _is_packed_in_an_unknown_way(path: Path) -> None:
     _alter_member(path, 8, 99)
 
 
+def _has_a_header_without_an_end(path: Path) -> None:
+    np.save(path, LEFT)
+    path.write_bytes(path.read_bytes().replace(b"}", b"{"))
+
+
+def _has_a_header_of_nonsense(path: Path) -> None:
+    np.save(path, LEFT)
+    path.write_bytes(re.sub(rb"'<f\d'", b"','  ", path.read_bytes()))
+
+
 def _is_a_folder(path: Path) -> None:
     path.mkdir()
 
@@ -171,6 +182,8 @@ BAD_FILES = [
     _is_packed_in_an_unknown_way,
     _is_damaged_lzma,
     _is_damaged_bzip2,
+    _has_a_header_without_an_end,
+    _has_a_header_of_nonsense,
     _is_a_folder,
     _is_one_array,
     _is_a_pickle,

@@ -31,6 +31,7 @@ def test_swapped(before, after):
     [
         "x[7x8x40] -> Conv(1x1 thin) -> AveragePool -> ReLU",  # the pooling gains 38 channels
         "x[7x8x40] -> Conv(wide) -> AveragePool -> ReLU",
+        "x[7x8x40] -> Conv(1x1 wide dilated) -> AveragePool -> ReLU",
         "x[7x8x40] -> Conv(1x1 wide) -> ReLU -> AveragePool -> ReLU",
         "x[7x8x40] -> Conv(1x1 wide) -> MaxPool -> ReLU",
         "x[7x8x40] -> Conv(1x1 wide) -> a!; a -> AveragePool -> ReLU -> b!",
