@@ -1,8 +1,8 @@
 """Load every model in a folder of old ones and tell which compute what their writer did.
 
 A model is ``WRITER/MODEL.h5``, ``.keras`` or ``.savedmodel`` with the writer's own numbers beside
-it, in ``MODEL.in.npz`` (x0, x1, ...) and ``MODEL.out.npz`` (y0, ...). It counts as equal if no output
-is further from them than 1e-5 of the output's range.
+it, in ``MODEL.in.npz`` (x0, x1, ...) and ``MODEL.out.npz`` (y0, ...). It counts as equal if no
+output is further from them than 1e-5 of the output's range.
 
 Run it with ``.venv/bin/python scripts/legacy_table.py [FOLDER]``; it prints Markdown.
 """
