@@ -120,21 +120,22 @@ class Graph:
             inputs = tuple(source if t == node.output else t for t in reader.inputs)
             self._nodes[edge.node] = replace(reader, inputs=inputs)
 
-    def swap(self, name: str, following: str) -> None:
-        """Let `following`, the one reader of `name`, come before it; both have one input.
+    def swap(self, name: str, following: str, port: int = 0) -> None:
+        """Let `following`, the one reader of `name`, work on what `name` reads at `port` instead.
 
         Raises:
             ValueError: another node reads what one of the two writes in between, or the model
                 returns it.
         """
         first, second = self._nodes[name], self._nodes[following]
-        (source,) = first.inputs
+        source = first.inputs[port]
         between, result = first.output, second.output
         if self.readers(between) != (Edge(following, 0),) or self.is_output(between):
             raise ValueError(f"{following} is not all that reads {name}")
         if self.is_output(result):
             raise ValueError(f"{following} writes a model output and must stay the last")
-        first = replace(first, inputs=(result,), sample=second.sample)
+        inputs = (*first.inputs[:port], result, *first.inputs[port + 1 :])
+        first = replace(first, inputs=inputs, sample=second.sample)
         second = replace(second, inputs=(source,), sample=None)
         order = []
         for node in self:

@@ -103,3 +103,13 @@ def test_bypass_refuses_a_model_output():
     with pytest.raises(ValueError, match="bn writes a model output"):
         graph.bypass("bn")
     assert show(graph) == "Dense -> BN"
+
+
+def test_swap_at_a_port():
+    """What reads a sum works on one of its inputs instead; the others stay."""
+    graph = build("x[4] -> Dense(4) -> a; x, a -> Add -> BN -> ReLU").graph
+    graph.swap("add", "bn", port=1)
+    assert show(graph) == "Dense -> BN; Add -> ReLU"
+    assert graph["bn"].inputs == ("a",)
+    assert graph["add"].inputs == ("x", graph["bn"].output)
+    assert graph["relu"].inputs == (graph["add"].output,)

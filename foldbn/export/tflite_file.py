@@ -12,6 +12,7 @@ from foldbn.export.stand_ins import with_splats
 from foldbn.export.tflite_channels import with_channels_last
 from foldbn.export.tflite_functions import with_finite_functions
 from foldbn.export.tflite_lists import settle_lists
+from foldbn.export.tflite_maps import with_maps_of_images
 from foldbn.export.tflite_names import with_names, with_plain_names
 from foldbn.export.tflite_pools import with_pools_of_planes
 from foldbn.export.tflite_reshapes import with_known_lengths
@@ -39,7 +40,7 @@ def to_tflite(model: FrozenModel, *, batch_size: int | None = 1, sketch: bool = 
     sized = with_ops_of_images(with_pools_of_planes(plain))
     if batch_size is not None:
         sized = settle_lists(sized, batch_size)
-    sized = with_finite_functions(with_known_lengths(sized))
+    sized = with_maps_of_images(with_finite_functions(with_known_lengths(sized)))
     light = with_splats(sized)
     try:
         content = _convert(light.model)

@@ -121,3 +121,75 @@ def test_scale_stays_beside_a_great_shift():
         ["c"],
     )
     assert tell(fold(graph)) == "bn kept"
+
+
+BRANCHES = "x[4] -> Sigmoid -> a; a -> Dense(4) -> b; "
+SUMS = ["a, b -> Add", "b, a -> Add", "a, b -> Subtract", "b, a -> Subtract"]
+
+
+@pytest.mark.parametrize("kind", ["(negative)", "(dead)"])
+@pytest.mark.parametrize("total", SUMS)
+def test_multiplication_of_one_branch(total, kind):
+    """After a sum, weights at the end of one branch take the map; the other is scaled."""
+    sketch = build(f"{BRANCHES}{total} -> BN{kind} -> ReLU -> Dense")
+    folding = fold(sketch.graph)
+    assert not folding.graph["bn"].op.affine.has_shift
+    assert folding.graph["bn"].inputs == ("a",)
+    assert folding.graph["relu"].inputs == folding.graph[total[8:].lower()].outputs
+    (decision,) = folding.decisions
+    assert decision.outcome == "lowered"
+    assert decision.reason.endswith(
+        "left as one multiplication, of one branch of the sum before it"
+    )
+    assert_equal(sketch, folding.graph)
+
+
+def test_multiplication_of_one_branch_of_a_volume():
+    """A volume, too, which has no depthwise convolution."""
+    sketch = build(
+        "x[3x3x3x4] -> Sigmoid -> a; a -> Conv(same) -> b; a, b -> Add -> BN(negative) -> ReLU"
+    )
+    folding = fold(sketch.graph)
+    assert folding.graph["bn"].inputs == ("a",)
+    assert_equal(sketch, folding.graph)
+
+
+def test_reader_of_a_branch_gets_the_inverse():
+    """Weights beside the sum that read the branch, too, undo what its producer took."""
+    sketch = build(f"{BRANCHES}b -> Dense -> c!; a, b -> Add -> BN(negative) -> ReLU -> d!")
+    folding = fold(sketch.graph)
+    assert folding.graph["bn"].inputs == ("a",)
+    assert folding.graph["dense_1"].op is not sketch.graph["dense_1"].op
+    assert_equal(sketch, folding.graph)
+
+
+STAYING = {
+    "no weights": "a -> Sigmoid -> c; a, c -> Add -> BN(negative) -> ReLU",
+    "map returned": "a, b -> Add -> BN(negative) -> c!",
+    "sum returned": "a, b -> Add -> c!; c -> BN(negative) -> ReLU -> d!",
+    "sum read twice": "a, b -> Add -> c; c -> BN(negative) -> ReLU -> d; c, d -> Add -> Sigmoid",
+    "three branches": "a, b, b -> Add -> BN(negative) -> ReLU",
+    "one branch twice": "a, a -> Add -> BN(negative) -> ReLU",
+    "wanted as it was": "b -> Sigmoid -> c; c, b -> Add -> BN(negative) -> ReLU",
+    "one from the other": "b -> Bias -> c; c -> Identity -> d; d, b -> Add -> BN(dead) -> ReLU",
+}
+
+
+@pytest.mark.parametrize("case", STAYING)
+def test_sums_that_keep_their_map(case):
+    """Where no branch can take the map, or the sum is wanted without it, it stays as it is."""
+    sketch = build(BRANCHES + STAYING[case])
+    folding = fold(sketch.graph)
+    assert folding.graph["bn"].op.affine.has_shift
+    assert_equal(sketch, folding.graph)
+
+
+@pytest.mark.parametrize(("kind", "told"), [("(negative)", "lowered"), ("(same)", "kept")])
+def test_map_of_a_volume(kind, told):
+    """One number for each channel becomes a form that the exports make one op of."""
+    sketch = build(f"x[2x3x4x3] -> Sigmoid -> BN{kind} -> Sigmoid")
+    folding = fold(sketch.graph)
+    assert tell(folding) == f"bn {told}"
+    rewritten = folding.graph["bn"].op is not sketch.graph["bn"].op
+    assert rewritten == (told == "lowered")
+    assert_equal(sketch, folding.graph)
