@@ -141,6 +141,13 @@ class OnnxGraph:
             node.input.append(tensor)
         self._readers.setdefault(tensor, []).append(node)
 
+    def become(self, node: NodeProto, kind: str, source: str, **attributes: Any) -> None:
+        """Let a node be another op, of one input."""
+        self.set_input(node, 0, source)
+        del node.input[1:], node.attribute[:]
+        node.op_type = kind
+        set_attributes(node, **attributes)
+
     def set_output(self, node: NodeProto, tensor: str) -> None:
         """Let `node` write `tensor`, which another node has written until now."""
         node.output[0] = tensor
@@ -194,6 +201,18 @@ def attribute(node: NodeProto, name: str, default: Any) -> Any:
         if each.name == name:
             return onnx.helper.get_attribute_value(each)
     return default
+
+
+def set_attributes(node: NodeProto, **attributes: Any) -> None:
+    """Set attributes of a node; None removes one."""
+    import onnx
+
+    others = [each for each in node.attribute if each.name not in attributes]
+    del node.attribute[:]
+    node.attribute.extend(others)
+    for name, value in attributes.items():
+        if value is not None:
+            node.attribute.append(onnx.helper.make_attribute(name, value))
 
 
 def captured(node: NodeProto) -> set[str]:

@@ -4,6 +4,7 @@
     squeeze_late       Squeeze -> f -> Unsqueeze           f in the image's own rank
     pool_globally      Transpose -> ReduceMean             GlobalAveragePool -> Flatten
     flatten_directly   Transpose -> Reshape -> MatMul      Reshape -> MatMul, kernel rows permuted
+    shift_with_scale   x * scale + (product + shift)       BatchNormalization + product
     affine_in_one      Mul -> Add of constants             BatchNormalization
     window_of_one      depthwise Conv, window of one       BatchNormalization
     bias_into_conv     Conv -> Add(constant)               Conv with a bias
@@ -22,11 +23,16 @@ from typing import Any
 
 import numpy as np
 
-from foldbn.export.onnx_graph import NodeProto, OnnxGraph, attribute
+from foldbn.export.onnx_graph import NodeProto, OnnxGraph, attribute, set_attributes
+from foldbn.export.onnx_normalizations import (
+    affine_in_one,
+    per_channel,
+    shift_with_scale,
+    window_of_one,
+)
 from foldbn.export.onnx_squeeze import squeeze_late
 
 _GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
-_FUSED_INTO_CONV = ("Clip", "LeakyRelu")  # by onnxruntime's CPU, and into nothing else
 _LAYOUT = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 
@@ -40,7 +46,8 @@ def tidy(proto: Any, constants: Iterable[str]) -> None:
     names = tuple(constants)
     _sweep(OnnxGraph(proto, names), count_groups, pool_globally, flatten_directly, pad_in_pool)
     squeeze_late(proto, names)
-    _sweep(OnnxGraph(proto, names), bias_into_conv, affine_in_one, window_of_one, stay_in_layout)
+    normalize = (shift_with_scale, affine_in_one, window_of_one)
+    _sweep(OnnxGraph(proto, names), bias_into_conv, *normalize, stay_in_layout)
 
 
 def _sweep(graph: OnnxGraph, *passes: Callable[[OnnxGraph, NodeProto], None]) -> None:
@@ -62,7 +69,7 @@ def count_groups(graph: OnnxGraph, node: NodeProto) -> None:
     channels = _channels(graph, node.input[0])
     kernel = graph.shapes.get(node.input[1], ())
     if channels and len(kernel) > 2 and kernel[1] and channels % kernel[1] == 0:
-        _set(node, group=channels // kernel[1])
+        set_attributes(node, group=channels // kernel[1])
 
 
 def _channels(graph: OnnxGraph, tensor: str) -> int | None:
@@ -104,7 +111,7 @@ def pool_globally(graph: OnnxGraph, node: NodeProto) -> None:
     pooled = graph.add(_GLOBAL[node.op_type], [source], f"{node.output[0]}/pooled")
     graph.singles.add(pooled)
     graph.shapes[pooled] = (*graph.shapes.get(source, ())[:2], *[1] * len(reduced))
-    _become(graph, node, "Flatten", pooled, axis=1)
+    graph.become(node, "Flatten", pooled, axis=1)
 
 
 def flatten_directly(graph: OnnxGraph, node: NodeProto) -> None:
@@ -145,71 +152,10 @@ def bias_into_conv(graph: OnnxGraph, node: NodeProto) -> None:
     if add is None or len(shape) < 3 or shape[1] is None:
         return
     other = next((tensor for tensor in add.input if tensor != node.output[0]), "")
-    if not graph.is_constant(other) or graph.shapes.get(other) not in _per_channel(shape):
+    if not graph.is_constant(other) or graph.shapes.get(other) not in per_channel(shape):
         return
     graph.set_input(node, 2, graph.reshaped(other, (shape[1],)))
     graph.set_output(node, add.output[0])
-
-
-def affine_in_one(graph: OnnxGraph, node: NodeProto) -> None:
-    """Write ``x * scale + shift`` per channel as one normalization of mean 0 and variance 1.
-
-    With an epsilon of 0 its square root is 1, and it computes the same numbers.
-    """
-    multiplied = graph.producer(node.input[0], "Mul") if node.op_type == "Add" else None
-    shift, shape = node.input[-1], graph.shapes.get(node.output[0], ())
-    if multiplied is None or len(shape) < 2 or shape[1] is None:
-        return
-    scale = multiplied.input[1]
-    if any(graph.shapes.get(each) not in _per_channel(shape) for each in (scale, shift)):
-        return
-    constant = graph.is_constant(scale) and graph.is_constant(shift)
-    if not constant or graph.reader(node.input[0], "Add") is None:
-        return
-    if graph.shapes.get(multiplied.input[0]) != shape or node.output[0] not in graph.singles:
-        return
-    _normalize(graph, node, [multiplied.input[0], scale, shift], shape[1])
-
-
-def window_of_one(graph: OnnxGraph, node: NodeProto) -> None:
-    """Write a depthwise convolution that sees one place as a normalization.
-
-    A GPU has a kernel for that, and is slow at convolutions of one channel each; in the blocked
-    layout of its CPU onnxruntime makes the same convolution of both.
-    """
-    if node.op_type != "Conv" or len(node.input) != 3:
-        return
-    x, kernel = (graph.shapes.get(tensor, ()) for tensor in node.input[:2])
-    groups = attribute(node, "group", 1)
-    depthwise = groups > 1 and x[1:2] == kernel[:1] == (groups,)
-    moves = any(attribute(node, "pads", ())) or {*attribute(node, "strides", (1,))} != {1}
-    if not depthwise or set(kernel[1:]) != {1} or moves:
-        return
-    constant = all(graph.is_constant(tensor) for tensor in node.input[1:])
-    if not constant or node.output[0] not in graph.singles:
-        return
-    if graph.reader(node.output[0], *_FUSED_INTO_CONV) is None:
-        _normalize(graph, node, list(node.input), groups)
-
-
-def _normalize(graph: OnnxGraph, node: NodeProto, inputs: list[str], channels: int) -> None:
-    """Let a node be ``x * scale + shift``, its inputs, with a mean of 0 and a variance of 1."""
-    x, *parts = inputs
-    single = [np.zeros(channels, np.float32), np.ones(channels, np.float32)]
-    weights = [graph.reshaped(each, (channels,)) for each in parts]
-    weights += [
-        graph.constant(each, f"{node.output[0]}/{n}")
-        for n, each in zip(("mean", "variance"), single, strict=True)
-    ]
-    _become(graph, node, "BatchNormalization", x, epsilon=0.0)
-    for port, weight in enumerate(weights, 1):
-        graph.set_input(node, port, weight)
-
-
-def _per_channel(shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:
-    """Return the shapes of constants with one number for each channel of ``[N, C, ...]``."""
-    tail = (1,) * (len(shape) - 2)
-    return [(shape[1], *tail), (1, shape[1], *tail)]
 
 
 def pad_in_pool(graph: OnnxGraph, node: NodeProto) -> None:
@@ -232,7 +178,7 @@ def pad_in_pool(graph: OnnxGraph, node: NodeProto) -> None:
     automatic = attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
     if any((*before[:2], *after[:2])) or not inside or not plain or spread or automatic:
         return
-    _set(node, auto_pad=None, pads=[*before[2:], *after[2:]])
+    set_attributes(node, auto_pad=None, pads=[*before[2:], *after[2:]])
     graph.set_input(node, 0, pad.input[0])
 
 
@@ -257,23 +203,3 @@ def _keeps_order(graph: OnnxGraph, node: NodeProto) -> bool:
     shape = graph.shapes.get(node.input[0], ())
     long = [axis for axis in attribute(node, "perm", ()) if shape[axis : axis + 1] != (1,)]
     return bool(shape) and long == sorted(long)
-
-
-def _become(graph: OnnxGraph, node: NodeProto, kind: str, source: str, **attributes: Any) -> None:
-    """Let a node be another op of one input."""
-    graph.set_input(node, 0, source)
-    del node.input[1:], node.attribute[:]
-    node.op_type = kind
-    _set(node, **attributes)
-
-
-def _set(node: NodeProto, **attributes: Any) -> None:
-    """Set attributes of a node; None removes one."""
-    import onnx
-
-    others = [each for each in node.attribute if each.name not in attributes]
-    del node.attribute[:]
-    node.attribute.extend(others)
-    for name, value in attributes.items():
-        if value is not None:
-            node.attribute.append(onnx.helper.make_attribute(name, value))

@@ -1,0 +1,59 @@
+"""Where the shift of a map goes, of which only the scale is left beside a sum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.export.passes import tidied
+
+SUM = """(float[N, 4] x, float[N, 5] z) => (float[N, 4] y) {
+    p = MatMul(z, k)  b = Add(p, t)  m = Mul(x, s)  a = Add(m, b)  y = Relu(a) }"""
+WEIGHTS = {"k": (5, 4), "s": (4,), "t": (1, 4)}
+
+
+@pytest.mark.parametrize("order", ["m, b", "b, m"])
+def test_shift_goes_where_the_scale_is(order):
+    """The scaled branch becomes a normalization, and of the other a bare product is left."""
+    kinds = tidied(SUM.replace("m, b", order), WEIGHTS)
+    assert sorted(kinds) == ["Add", "BatchNormalization", "MatMul", "Relu"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("float[N, 4] y)", "float[N, 4] y, float[N, 4] m)"),
+        ("float[N, 4] y)", "float[N, 4] y, float[N, 4] b)"),
+        ("y = Relu(a)", "r = Add(a, b)  y = Relu(r)"),
+        ("y = Relu(a)", "r = Add(a, m)  y = Relu(r)"),
+        ("p = MatMul(z, k)", "q = MatMul(z, k)  p = Relu(q)"),
+        ("Mul(x, s)", "Mul(x, x)"),
+        ("Add(p, t)", "Add(p, x)"),
+        ("float[N, 4] x", "float[4] x"),
+    ],
+    ids=[
+        "product returned",
+        "sum returned",
+        "sum read twice",
+        "product read twice",
+        "no product below",
+        "no scale",
+        "no shift",
+        "spread over the batch",
+    ],
+)
+def test_shift_stays(old, new):
+    """What is wanted as it is, or is no map per channel, keeps its form."""
+    assert "BatchNormalization" not in tidied(SUM.replace(old, new), WEIGHTS)
+
+
+def test_shift_of_steps_stays():
+    """A product with several rows in each sample is no Gemm."""
+    text = SUM.replace("[N, ", "[N, 3, ")
+    assert "BatchNormalization" not in tidied(text, WEIGHTS | {"s": (3, 1), "t": (1, 3, 1)})
+
+
+def test_doubles_stay():
+    """A normalization asks for float32."""
+    weights = {name: np.ones(shape) for name, shape in WEIGHTS.items()}
+    assert "BatchNormalization" not in tidied(SUM.replace("float", "double"), weights)
