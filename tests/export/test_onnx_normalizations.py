@@ -57,3 +57,26 @@ def test_doubles_stay():
     """A normalization asks for float32."""
     weights = {name: np.ones(shape) for name, shape in WEIGHTS.items()}
     assert "BatchNormalization" not in tidied(SUM.replace("float", "double"), weights)
+
+
+VOLUME = """(float[N, 2, 3, 4, 5] x) => (float[N, 2, 3, 4, 5] y) {
+    v = Tanh(x)  m = Mul(v, s)  y = Add(m, t) }"""
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 1, 5), (1, 1, 1, 1, 5)])
+def test_channels_of_a_volume_come_last(shape):
+    """A normalization wants them first, and two Transposes see to that."""
+    kinds = tidied(VOLUME, {"s": shape, "t": (5,)})
+    assert kinds == ["Tanh", "Transpose", "BatchNormalization", "Transpose"]
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (2, 3, 4, 5), (1,)])
+def test_other_maps_of_volumes_stay(shape):
+    """A map that varies along another axis, or is one for all channels, is none per channel."""
+    assert tidied(VOLUME, {"s": shape, "t": (5,)}) == ["Tanh", "Mul", "Add"]
+
+
+def test_pictures_with_their_channel_last_stay():
+    """An image beside convolutions has its channel first, and elsewhere a form of its own."""
+    text = VOLUME.replace("[N, 2, ", "[N, ")
+    assert tidied(text, {"s": (5,), "t": (5,)}) == ["Tanh", "Mul", "Add"]
