@@ -1,5 +1,6 @@
 """Remove what tf2onnx leaves in a runtime's way; each pass is exact.
 
+    size_resizings     Resize to a row too few           Resize to all rows
     count_groups       Conv of fewer channels than x     Conv of several groups
     squeeze_late       Squeeze -> f -> Unsqueeze           f in the image's own rank
     pool_globally      Transpose -> ReduceMean             GlobalAveragePool -> Flatten
@@ -30,6 +31,7 @@ from foldbn.export.onnx_normalizations import (
     shift_with_scale,
     window_of_one,
 )
+from foldbn.export.onnx_resizings import size_resizings
 from foldbn.export.onnx_squeeze import squeeze_late
 
 _GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
@@ -44,6 +46,7 @@ def tidy(proto: Any, constants: Iterable[str]) -> None:
         constants: graph inputs that stand for weights.
     """
     names = tuple(constants)
+    size_resizings(proto, names)
     _sweep(OnnxGraph(proto, names), count_groups, pool_globally, flatten_directly, pad_in_pool)
     squeeze_late(proto, names)
     normalize = (shift_with_scale, affine_in_one, window_of_one)

@@ -20,6 +20,7 @@ class Context:
     def __init__(self, model: FrozenModel, shapes: dict[str, Shape | None]) -> None:
         self._shapes = shapes
         self._known = model.values
+        self._nodes = {node.name: node for node in model.graph_def.node}
         self._constants = {node.name: node for node in model.graph_def.node if node.op == "Const"}
         self._values: dict[str, NDArray[Any]] = {}
         self._functions = {each.signature.name: each for each in model.graph_def.library.function}
@@ -38,6 +39,10 @@ class Context:
             wide = value.dtype.kind == "f"
             self._values[name] = value.astype(np.float64) if wide else value
         return self._values[name]
+
+    def node(self, reference: str) -> NodeDef:
+        """Return the node that writes a tensor."""
+        return self._nodes[node_of(reference)]
 
     def function(self, name: str) -> Any:
         """Return a function of the graph's library, or None."""

@@ -10,7 +10,7 @@ Exporters know both forms again, so long as nothing comes between their nodes.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from foldbn import ops
 from foldbn.affine import Array
 from foldbn.frontends.context import Context
 from foldbn.frontends.groups import Group, sole_readers, without
+from foldbn.frontends.margins import always_equal
 
 _POOLS = ("AvgPool", "MaxPool")
 
@@ -86,7 +87,7 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
     """Return a convolution on the grids of SpaceToBatch as one dilated convolution.
 
     What is padded only to fill the last grid is cropped again at the end. Where lengths are open
-    the margins are computed, and how much of them is padding is not known.
+    the margins are computed: unless all of them is cropped, how much is padding is not known.
     """
     conv, on_grids = middle.op, (first.kind, last.kind) == ("SpaceToBatchND", "BatchToSpaceND")
     if not isinstance(conv, ops.Conv) or isinstance(conv, ops.ConvTranspose) or not on_grids:
@@ -98,7 +99,9 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
     if block is None or same is None or sample is None or not plain:
         return None
     if pads is None or crops is None:
-        return _of_open_lengths(conv, block, same)
+        margins = (group.nodes[0].input[2] for group in (first, last))
+        all_cut = always_equal(context, *margins)
+        return _of_open_lengths(conv, block, same, "valid" if all_cut else "same")
     if conv.channels_first:
         if block[0] != 1 or pads[0].any() or crops[0].any():
             return None
@@ -116,8 +119,10 @@ def _dilated(first: Group, middle: Group, last: Group, context: Context) -> ops.
     )
 
 
-def _of_open_lengths(conv: ops.Conv, block: Array, same: Array) -> ops.Conv | None:
-    """Return a dilated convolution of which nobody knows whether it pads.
+def _of_open_lengths(
+    conv: ops.Conv, block: Array, same: Array, padding: Literal["valid", "same"]
+) -> ops.Conv | None:
+    """Return a dilated convolution of any lengths; of "same" nobody knows how much it pads.
 
     Blocks count from the first axis after the batch; at the end, those of 1 may be missing.
     """
@@ -125,4 +130,4 @@ def _of_open_lengths(conv: ops.Conv, block: Array, same: Array) -> ops.Conv | No
     if conv.channels_first or len(block) > rank or not np.array_equal(block, same):
         return None
     dilations = (*block.tolist(), *[1] * (rank - len(block)))
-    return replace(conv, dilations=dilations, padding="same", input_size=(None,) * rank)
+    return replace(conv, dilations=dilations, padding=padding, input_size=(None,) * rank)

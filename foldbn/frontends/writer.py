@@ -131,8 +131,8 @@ class _Writer:
         had_bias = getattr(before.op, "bias", None) is not None
         body = copies[:-1] if had_bias else copies
         linear = next(copy for copy in body if copy.op in LINEAR)
-        kernel = self._stored(op.kernel, linear)
-        linear.input[1] = self._weight(kernel, linear, 1)
+        if op.kernel is not getattr(before.op, "kernel", None):  # else others may share it still
+            linear.input[1] = self._weight(self._stored(op.kernel, linear), linear, 1)
         self.graph_def.node.extend(body)
         if op.bias is None:
             self._move(node, body[-1].name)

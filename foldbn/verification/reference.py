@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,11 @@ from foldbn.errors import BadSamples, Unsupported
 from foldbn.frontends.frozen import FrozenModel, node_of
 from foldbn.frontends.precision import GraphRunner, widen
 from foldbn.verification.batches import Outputs, Samples, run_in_batches
+from foldbn.verification.jitter import MANY_TRIES, jitter_of
 from foldbn.verification.long_sums import with_rounded_sums
 from foldbn.verification.saturation import with_rough_tails
 
-# Of few numbers the root mean square is an unsteady guess, and takes more tries.
-_ENOUGH = 1024
-_TRIES = 3
 _ULP = float(np.finfo(np.float32).eps)
-_UNITS = 2 * _ULP
 _HALVES = ("float16", "bfloat16")
 
 
@@ -53,6 +50,7 @@ class Reference:
         bounded: outputs of a sigmoid or its like, whose unit is 1 however small they are.
         probabilities: outputs of a softmax, whose units are those of their logarithms.
         unit: the unit in the last place of 1 of the yardstick's precision.
+        original: the model, if there may be more tries.
     """
 
     samples: Samples
@@ -64,6 +62,7 @@ class Reference:
     bounded: frozenset[str]
     probabilities: frozenset[str]
     unit: float
+    original: FrozenModel | None = None
 
 
 class Evaluator:
@@ -154,7 +153,7 @@ def make_references(
             _check_independence(exact, exactly({n: array[:1] for n, array in samples.items()}))
         # Lengths that the model does not take have been told by now.
         roughly = roughly or _roughened(original, samples) or exactly
-        jitter = _jitter(roughly, samples, exact)
+        jitter = jitter_of(roughly, samples, exact)
         good = _finite(samples, exact, single, jitter)
         if good.any():
             references.append(
@@ -168,6 +167,7 @@ def make_references(
                     bounded=_computed_by(original, "Sigmoid", "Tanh", "Erf"),
                     probabilities=_computed_by(original, "Softmax"),
                     unit=yardstick.unit,
+                    original=original,
                 )
             )
     if not references:
@@ -176,6 +176,16 @@ def make_references(
             "give inputs that it can compute with --samples",
         )
     return references
+
+
+def steadied(reference: Reference) -> Reference:
+    """Return a reference whose jitter is that of many tries, which makes it a steady guess."""
+    original, samples = reference.original, reference.samples
+    if original is None:
+        return reference
+    roughly = _roughened(original, samples) or in_float64(original)
+    jitter = jitter_of(roughly, samples, reference.exact, MANY_TRIES)
+    return replace(reference, jitter=jitter, original=None)
 
 
 def _roughened(original: FrozenModel, samples: Samples) -> Evaluator | None:
@@ -203,27 +213,6 @@ def _rounding(model: FrozenModel, single: FrozenModel, samples: Samples) -> Eval
 
 def _only(good: NDArray[np.bool_], arrays: Outputs) -> Outputs:
     return {name: array[good] for name, array in arrays.items()}
-
-
-def _jitter(evaluate: Evaluator, samples: Samples, exact: Outputs) -> Outputs:
-    """Return how far each output moves when the inputs are off by what float32 cannot tell."""
-    rng = np.random.default_rng(0)
-    moved = {name: np.zeros(array.shape) for name, array in exact.items()}
-    tries = 1 if all(array.size >= _ENOUGH for array in exact.values()) else _TRIES
-    for _ in range(tries):
-        shaken = {
-            name: _shaken(rng, array) if array.dtype.kind == "f" else array
-            for name, array in samples.items()
-        }
-        for name, array in evaluate(shaken).items():
-            moved[name] += np.square(array.astype(np.float64) - exact[name]) / tries
-    return {name: np.sqrt(array) for name, array in moved.items()}
-
-
-def _shaken(rng: np.random.Generator, array: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers a little off: whole ones away from zero, so that a row stays the same row."""
-    off = rng.uniform(-1, 1, array.shape)
-    return array * (1 + _UNITS * np.where(array == np.trunc(array), np.abs(off), off))
 
 
 def _finite(samples: Samples, *outputs: Outputs) -> NDArray[np.bool_]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import lzma
 import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +17,7 @@ from foldbn.frontends.ranges import Range
 from foldbn.verification.batches import Samples
 
 _FORMATS = "samples are .npy or .npz files"
-_BEGINNINGS = (np.lib.format.MAGIC_PREFIX, b"PK")
-# What zipfile, its decompressors, NumPy and its parser of headers raise; RuntimeError of what is
-# encrypted, or is packed in a way that Python does not know.
-_DAMAGE = (
-    *(ValueError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-)
+_BEGINNINGS = (np.lib.format.MAGIC_PREFIX, b"PK\x03\x04", b"PK\x05\x06")  # what NumPy reads
 _KINDS = ("uniform", "normal", "wide")
 _GENERATED = 64
 _MOST_ROWS = 2**31
@@ -139,7 +129,7 @@ def _within(values: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 def _held(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     """Return numbers as the element type holds them, floats of any type in float32."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         own = values.astype(dtype)
         return own.astype(np.float32) if dtype in FLOATS else own
 
@@ -178,20 +168,24 @@ def check_there(path: Path) -> None:
 def _read(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
-            if not file.read(len(np.lib.format.MAGIC_PREFIX)).startswith(_BEGINNINGS):
-                raise BadSamples(f"{str(path)!r} is no array of NumPy", _FORMATS)
-            file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            with loaded:
-                return {name: loaded[name] for name in loaded.files}
+            return _arrays(file)
     except OSError as error:
         told = error.strerror or said(error)  # a decompressor's has no more than words
         raise BadSamples(f"cannot read {str(path)!r}: {told}", _FORMATS) from error
-    except _DAMAGE as error:
+    except Exception as error:  # zipfile, decompressors and NumPy's parser raise what they will
         told = said(error)
         raise BadSamples(f"cannot read samples from {str(path)!r}: {told}", _FORMATS) from error
+
+
+def _arrays(file: BinaryIO) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    if not file.read(len(np.lib.format.MAGIC_PREFIX)).startswith(_BEGINNINGS):
+        raise ValueError("it is no array of NumPy")  # which would take it for a pickle
+    file.seek(0)
+    loaded = np.load(file, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}
 
 
 def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any]:
@@ -217,6 +211,12 @@ def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise BadSamples(f"samples for {port.name!r} hold NaN, infinity, or no numbers")
     held = _held(array, port.dtype)
+    if port.dtype not in FLOATS and (held != array).any():
+        raise BadSamples(
+            f"samples for {port.name!r} go from {array.min():.6g} to {array.max():.6g}, and not all"
+            f" of them are numbers that {port.dtype} holds",
+            f"round and clip them to what the model is fed, and save them as {port.dtype}",
+        )
     if not np.isfinite(held).all():
         raise BadSamples(
             f"samples for {port.name!r} are as large as {np.abs(array).max():.3g}, more than"

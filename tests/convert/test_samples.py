@@ -15,6 +15,7 @@ import foldbn
 from foldbn import verification
 from foldbn.errors import BadSamples
 from foldbn.frontends import loading
+from foldbn.frontends.frozen import Port
 from tests.convert.untimed import convert, names
 
 
@@ -142,6 +143,31 @@ def _has_a_header_of_nonsense(path: Path) -> None:
     path.write_bytes(re.sub(rb"'<f\d'", b"','  ", path.read_bytes()))
 
 
+def _write_header(path: Path, text: str) -> None:
+    content = text.encode() + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(content).to_bytes(2, "little") + content)
+
+
+def _has_a_header_that_is_no_dictionary_to_python(path: Path) -> None:
+    _write_header(path, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), []: 1}")
+
+
+def _has_a_type_of_nothing(path: Path) -> None:
+    _write_header(path, "{'descr': (), 'fortran_order': False, 'shape': (2, 3)}")
+
+
+def _has_a_length_beyond_64_bits(path: Path) -> None:
+    _write_header(path, f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**70}, 3)}}")
+
+
+def _has_a_length_beyond_all_memory(path: Path) -> None:
+    _write_header(path, f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**14}, 3)}}")
+
+
+def _begins_like_an_archive(path: Path) -> None:
+    path.write_bytes(b"PK is no archive")
+
+
 def _is_a_folder(path: Path) -> None:
     path.mkdir()
 
@@ -184,6 +210,11 @@ BAD_FILES = [
     _is_damaged_bzip2,
     _has_a_header_without_an_end,
     _has_a_header_of_nonsense,
+    _has_a_header_that_is_no_dictionary_to_python,
+    _has_a_type_of_nothing,
+    _has_a_length_beyond_64_bits,
+    _has_a_length_beyond_all_memory,
+    _begins_like_an_archive,
     _is_a_folder,
     _is_one_array,
     _is_a_pickle,
@@ -201,6 +232,22 @@ def test_samples_that_cannot_be_read(tmp_path, ports, write):
     assert "unsafely" not in caught.value.message
     assert not caught.value.message.endswith("None")
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("uint8", 300), ("uint8", -1.0), ("int32", 0.5), ("int32", 1e12), ("bool", 2)],
+)
+def test_numbers_that_an_input_does_not_hold(tmp_path, dtype, value):
+    """They are refused, not wrapped or cut; those that it holds may come in any type."""
+    path, port = tmp_path / "samples.npy", Port("x", "x", (None, 2), dtype)
+    np.save(path, np.array([[1.0, 0.0]]))
+    loaded = verification.load_samples(path, [port])["x"]
+    assert loaded.dtype == dtype
+    assert loaded.tolist() == [[1, 0]]
+    np.save(path, np.array([[1, value]]))
+    with pytest.raises(BadSamples, match=f"'x' go from .* that {dtype} holds"):
+        verification.load_samples(path, [port])
 
 
 def test_bad_samples_stop_a_conversion(two_ports, tmp_path):

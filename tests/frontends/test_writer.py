@@ -125,3 +125,18 @@ def test_shared_kernel_stays_shared():
     kernels = {n.input[1] for n in journey.model.graph_def.node if n.op in ("MatMul", "Einsum")}
     assert len(kernels) == 1
     assert journey.max_rel() <= 1e-9
+
+
+def test_moved_kernel_stays_shared():
+    """A convolution that goes past a pooling in one of its two places keeps the one kernel."""
+    import keras
+    from keras import layers
+
+    shared, image = layers.Conv2D(8, 1), keras.Input((6, 6, 8))
+    pooled = layers.ReLU()(layers.AveragePooling2D(2)(shared(image)))
+    model = keras.Model(image, [layers.Flatten()(pooled), layers.ReLU()(shared(image))])
+    journey = journeys.of_keras(randomise(model))
+    assert journey.folding.reordered == (shared.name,)
+    kernels = {n.input[1] for n in journey.model.graph_def.node if n.op == "Conv2D"}
+    assert len(kernels) == 1
+    assert journey.max_rel() <= 1e-9
