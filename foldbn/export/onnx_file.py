@@ -16,6 +16,7 @@ from foldbn.export.onnx_functions import with_known_functions
 from foldbn.export.onnx_graph import captured
 from foldbn.export.onnx_grids import with_dilations
 from foldbn.export.onnx_passes import tidy
+from foldbn.export.onnx_strides import without_gaps
 from foldbn.export.stand_ins import with_placeholders
 from foldbn.frontends.channels_last import (
     channels_last,
@@ -57,7 +58,7 @@ def to_onnx(
     refuse_open_grids(model.graph_def)
     if has_grids(model.graph_def) or has_computed_sizes(model.graph_def):
         model = replace(model, graph_def=channels_last(model.graph_def))
-    plain = with_plain_biases(with_dilations(model).with_batch_size(batch_size))
+    plain = with_plain_biases(without_gaps(with_dilations(model)).with_batch_size(batch_size))
     light = with_placeholders(with_known_functions(plain))
     try:
         proto, _ = convert.from_graph_def(
