@@ -33,11 +33,12 @@ def without_gaps(model: FrozenModel) -> FrozenModel:
     for node in model.graph_def.node:
         copy = type(node)()
         copy.CopyFrom(node)
-        if any(lacking.get(node.name, ())):
-            margins = [(0, length) for length in lacking[node.name]]
-            kernel = np.pad(context.constant(node.input[1]), margins)
+        margins = [(0, length) for length in lacking.get(node.name, ())]
+        kernel = context.constant(node.input[1]) if np.any(margins) else None
+        if kernel is not None:
             copy.input[1] = f"{node.name}/without_gaps"
-            store(result, values, copy.input[1], kernel, numpy_type(node.attr["T"].type))
+            kind = numpy_type(node.attr["T"].type)
+            store(result, values, copy.input[1], np.pad(kernel, margins), kind)
         result.node.append(copy)
     return replace(model, graph_def=result, values=values)
 
