@@ -30,6 +30,9 @@ def affine_in_one(graph: OnnxGraph, node: NodeProto) -> None:
     elif rank >= _OF_VOLUME and _is_map(graph, node, parts, axis=rank - 1):
         order = (0, rank - 1, *range(1, rank - 1))
         first = graph.add("Transpose", parts[:1], f"{node.output[0]}/first", perm=order)
+        shape = graph.shapes[node.output[0]]
+        for tensor in (first, multiplied.output[0]):
+            graph.shapes[tensor] = tuple(shape[axis] for axis in order)
         _normalize(graph, multiplied, [first, *parts[1:]])
         graph.become(node, "Transpose", multiplied.output[0], perm=(0, *range(2, rank), 1))
 

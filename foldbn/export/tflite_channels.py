@@ -36,8 +36,10 @@ def with_channels_last(model: FrozenModel) -> FrozenModel:
         if not ranks.get(node.name):
             continue
         shape = np.array([-1, *[1] * (ranks[node.name] - 2)], np.int32)
-        form = add_constant(result, f"{node.name}/shape", shape).name
-        wide = result.node.add(name=f"{node.name}/bias", op="Reshape", input=[node.input[1], form])
+        # tf.nn.bias_add calls a constant of its own "<name>/bias".
+        prefix = f"{node.name}/written_out"
+        form = add_constant(result, f"{prefix}/shape", shape).name
+        wide = result.node.add(name=f"{prefix}/bias", op="Reshape", input=[node.input[1], form])
         wide.attr["T"].CopyFrom(node.attr["T"])
         wide.attr["Tshape"].type = _INT32
         copy.op, copy.input[1] = "AddV2", wide.name

@@ -151,10 +151,12 @@ def _scale_one_branch(graph: Graph, node: Node, affine: Affine) -> bool:
 
 
 def _is_only_read_by(graph: Graph, total: Node, node: Node) -> bool:
-    """Whether `total` has two inputs, `node` alone reads it, and the model returns neither."""
+    """Whether the model returns neither, and `total` has two inputs.
+
+    One tensor at both is no case apart: the second place would want the inverse, and takes none.
+    """
     returned = graph.is_output(total.output) or graph.is_output(node.output)
-    alone = len(graph.readers(total.output)) == 1 and not returned
-    return len(total.inputs) == 2 and alone
+    return len(total.inputs) == 2 and not returned and len(graph.readers(total.output)) == 1
 
 
 def _ends_in_weights(graph: Graph, node: Node, journey: Journey) -> bool:

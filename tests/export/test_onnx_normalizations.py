@@ -80,3 +80,13 @@ def test_pictures_with_their_channel_last_stay():
     """An image beside convolutions has its channel first, and elsewhere a form of its own."""
     text = VOLUME.replace("[N, 2, ", "[N, ")
     assert tidied(text, {"s": (5,), "t": (5,)}) == ["Tanh", "Mul", "Add"]
+
+
+@pytest.mark.parametrize("lengths", ["N, 1, 3, 4, 5", "N, 1, 1, 1, 5", "2, 3, 1, 4, 5"])
+def test_axes_of_length_one_are_put_back(lengths):
+    """Of a volume of one slice the channel comes last again for what reads it."""
+    text = VOLUME.replace("N, 2, 3, 4, 5", lengths).replace(
+        "y = Add(m, t)", "a = Add(m, t)  y = Relu(a)"
+    )
+    kinds = tidied(text, {"s": (5,), "t": (5,)})
+    assert kinds == ["Tanh", "Transpose", "BatchNormalization", "Transpose", "Relu"]

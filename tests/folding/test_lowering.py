@@ -168,7 +168,7 @@ STAYING = {
     "map returned": "a, b -> Add -> BN(negative) -> c!",
     "sum returned": "a, b -> Add -> c!; c -> BN(negative) -> ReLU -> d!",
     "sum read twice": "a, b -> Add -> c; c -> BN(negative) -> ReLU -> d; c, d -> Add -> Sigmoid",
-    "three branches": "a, b, b -> Add -> BN(negative) -> ReLU",
+    "three branches": "a -> Sigmoid -> c; a, b, c -> Add -> BN(negative) -> ReLU",
     "one branch twice": "b, b -> Add -> BN(negative) -> ReLU",
     "wanted as it was": "b -> Sigmoid -> c; c, b -> Add -> BN(negative) -> ReLU",
     "one from the other": "b -> Bias -> c; c -> Identity -> d; d, b -> Add -> BN(dead) -> ReLU",

@@ -35,7 +35,7 @@ def test_the_luck_of_a_channel_is_no_yardstick(pooled):
 
 
 def test_one_wrong_channel_is_found(pooled, tmp_path):
-    """A channel that is a thousandth off is told, though the output as a whole is well."""
+    """A channel that is 1e-4 off is told, though the output as a whole is well."""
     path, file = pooled
     proto = onnx.load(file)
     (bias,) = (each for each in proto.graph.initializer if list(each.dims) == [256])
