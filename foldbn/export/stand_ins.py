@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from foldbn.frontends.frozen import FrozenModel, NodeDef, empty_like, numpy_type
 
-# Stand-ins are float32 numbers past 1, this far apart: each names one weight, exactly. No model
-# reckons with the first ones, as it does with 1 itself.
-_STEP = 2.0**-12
+# Stand-ins are float32 numbers that no model reckons with, this far apart: each names one weight,
+# exactly. What a converter computes of one is as strange.
+STRANGE = 2.0**80
+_FIRST, _STEP = 2.0**120, 2.0**108
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,4 @@ def _lightened(model: FrozenModel, stand_in: Any) -> LightModel:
 
 def _value(number: int) -> float:
     """Return the number that stands for the weight of this place."""
-    return 1 + (number + 1) * _STEP
+    return _FIRST + number * _STEP

@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldbn.export.stand_ins import LightModel
+from foldbn.export.stand_ins import STRANGE, LightModel
 
 
 def fill(content: bytes, light: LightModel) -> bytes | None:
     """Return the file with the weights in place of their stand-ins.
 
     Returns:
-        The file, or None where a stand-in is not found as it went in: the converter has
-        computed with it, or laid it out in a way that is not known here.
+        The file, or None where a stand-in is not found as it went in, or another number is of
+        its kind: the converter has computed with it, as it does with the bias of a Dense layer
+        and the kernel of the next, or laid it out in a way that is not known here.
     """
     from tensorflow.lite.python import schema_py_generated as schema
 
     filled = bytearray(content)
     model = schema.Model.GetRootAs(filled)
     graph = model.Subgraphs(0)
-    uses = _uses(model, graph)
+    uses, own = _uses(model, graph), _strange_numbers(light)
     flipped = _transposed_kernels(light)
     found = set()
     for index in range(graph.TensorsLength()):
@@ -33,6 +34,8 @@ def fill(content: bytes, light: LightModel) -> bytes | None:
         place = buffer.DataAsNumpy().view(np.float32)
         name = light.values.get(float(place[0]))
         if name not in light.weights or not (place == place[0]).all():
+            if not own.issuperset(place[_is_strange(place)].tolist()):
+                return None
             continue
         shape = tuple(tensor.ShapeAsNumpy().tolist())
         weight = _laid_out(light.weights[name], uses.get(index), transposed=name in flipped)
@@ -41,6 +44,24 @@ def fill(content: bytes, light: LightModel) -> bytes | None:
         place[:] = weight.ravel()
         found.add(name)
     return bytes(filled) if found == set(light.weights) else None
+
+
+def _strange_numbers(light: LightModel) -> set[float]:
+    """Return the numbers of a model's small constants that are as great as stand-ins."""
+    from tensorflow.python.framework import tensor_util
+
+    found: set[float] = set()
+    for node in light.model.graph_def.node:
+        if node.op == "Const" and node.name not in light.weights:
+            value = tensor_util.MakeNdarray(node.attr["value"].tensor)
+            if value.dtype == np.float32:
+                found.update(value[_is_strange(value)].tolist())
+    return found
+
+
+def _is_strange(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    small: NDArray[np.bool_] = np.abs(numbers) < STRANGE
+    return ~small
 
 
 def _uses(model: Any, graph: Any) -> dict[int, tuple[int, int]]:

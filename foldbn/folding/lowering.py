@@ -10,8 +10,8 @@ it, which onnxruntime's CPU runs as that convolution, in its blocked layout and 
 fused; written as Mul and Add it would reorder the layout twice.
 
 A map over ``[C]``, or one that is the same everywhere, leaves an addition where its scale can go
-on without its shift. After a sum of which one branch ends in weights it leaves a multiplication of
-the other branch, and the sum takes the ReLU:
+on, or back into weights, without its shift. After a sum of which one branch ends in weights it
+leaves a multiplication of the other branch, and the sum takes the ReLU:
 
     s * (a + b) + t == s * a + (s * b + t)
 
@@ -51,7 +51,8 @@ def lower(graph: Graph, node: Node, decision: Decision) -> Decision:
     forms = [
         (_as_depthwise, "one depthwise convolution or normalization"),
         addition,
-        (_scale_one_branch, "one multiplication, of one branch of the sum before it"),
+        (_send_scale_back, "one addition, its scale moved back"),
+        (_scale_one_branch, "one multiplication or normalization of one branch of the sum before"),
         (_as_vector, "one depthwise convolution or normalization"),
     ]
     if _is_uniform(affine):
@@ -121,6 +122,22 @@ def _send_scale_on(graph: Graph, node: Node, affine: Affine) -> bool:
     for name, op in journey.edits.items():
         graph.replace(name, op)
     graph.replace(node.name, ops.AffineOp(Affine(np.ones_like(scale), shift / scale)))
+    return True
+
+
+def _send_scale_back(graph: Graph, node: Node, affine: Affine) -> bool:
+    """Leave only an addition, where the scale can move back into weights without the shift.
+
+    A product takes any scale, and what ReLU gives out any that is positive.
+    """
+    scale, shift = affine.parts
+    alone = replace(node, op=ops.AffineOp(Affine(scale, np.zeros_like(scale))))
+    journey = travel_backward(graph, alone)
+    if isinstance(journey, Stuck) or not _ends_in_weights(graph, node, journey):
+        return False
+    for name, op in journey.edits.items():
+        graph.replace(name, op)
+    graph.replace(node.name, ops.AffineOp(Affine(np.ones_like(scale), shift)))
     return True
 
 

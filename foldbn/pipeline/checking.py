@@ -166,7 +166,7 @@ def _read(path: Path) -> bytes | Path:
         return path
     if not path.is_file():
         raise Unreadable(
-            f"{str(path)!r} is no file",
+            f"{str(path)!r} is {'no SavedModel' if path.is_dir() else 'no file'}",
             "give .onnx or .tflite files or SavedModel directories to verify",
         )
     try:

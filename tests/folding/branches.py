@@ -34,7 +34,7 @@ BRANCHES = {
     "it is a model output after a ReLU": (
         "x[4] -> Dense -> ReLU -> BN -> a!; a -> Dense -> b!",
         "Dense -> ReLU -> BN -> Dense",
-        "bn kept",
+        "bn lowered",
     ),
     "it is a model output and folds backward": (
         "x[4] -> Dense -> BN -> a!; a -> Dense -> b!",
@@ -89,7 +89,7 @@ BRANCHES = {
     "diamond, branches of different maps": (
         "x[4] -> Dense -> a; a -> Identity -> b; a -> Identity -> c; b, c -> Add -> BN -> ReLU",
         "Dense -> Identity; Identity; Add -> BN -> ReLU",
-        "bn kept",
+        "bn lowered",
     ),
     "doubled": (
         "x[4] -> Sigmoid -> BN -> a; a, a -> Add -> Dense",
@@ -159,7 +159,7 @@ BRANCHES = {
     "a fork that would lose digits to a far shift": (
         "x[4] -> Dense -> a; a -> BN(far) -> Sigmoid -> b!; a -> Dense -> c!",
         "Dense -> BN -> Sigmoid; Dense",
-        "bn kept",
+        "bn lowered",
     ),
     "a fork whose branches meet before it": (
         "x[4] -> Dense(4) -> a; a -> Dense(4) -> b; a, b -> Add -> BN -> Sigmoid",

@@ -109,6 +109,33 @@ def test_scale_stays(kind):
     assert tell(folding) == "bn kept"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x[4] -> Sigmoid -> a; x -> Dense(4) -> b; a, b -> Multiply -> BN(negative) -> ReLU",
+        "x[4] -> Dense(4) -> ReLU -> BN -> Sigmoid",
+        "x[2x3x4x3] -> Conv(1x1) -> ReLU -> BN -> Sigmoid",
+    ],
+)
+def test_scale_goes_back(text):
+    """Where only the shift is held up on the way back, weights take the scale."""
+    sketch = build(text)
+    folding = fold(sketch.graph)
+    assert not folding.graph["bn"].op.affine.has_scale
+    (decision,) = folding.decisions
+    assert decision.outcome == "lowered"
+    assert decision.reason.endswith("left as one addition, its scale moved back")
+    assert_equal(sketch, folding.graph)
+
+
+def test_scale_does_not_go_back_into_another_map():
+    """Two ops would be left of a map that has been lowered to one."""
+    sketch = build("x[4] -> Sigmoid -> BN(negative) -> ReLU -> BN -> Sigmoid")
+    folding = fold(sketch.graph)
+    assert folding.graph["bn_1"].op.affine.has_scale
+    assert_equal(sketch, folding.graph)
+
+
 def test_scale_stays_beside_a_great_shift():
     """A shift that its scale makes too great for a float is left as it was."""
     op = ops.AffineOp(Affine(np.array([1e-9]), np.array([1.0])))
@@ -139,7 +166,7 @@ def test_multiplication_of_one_branch(total, kind):
     (decision,) = folding.decisions
     assert decision.outcome == "lowered"
     assert decision.reason.endswith(
-        "left as one multiplication, of one branch of the sum before it"
+        "one multiplication or normalization of one branch of the sum before"
     )
     assert_equal(sketch, folding.graph)
 
