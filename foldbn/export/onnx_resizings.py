@@ -1,8 +1,8 @@
 """Tell a resizing the lengths that it is to give, where their rounded quotient tells others.
 
-tf2onnx writes the scale m / n in float32, and a Resize of n rows gives floor(n * scale). Where the
-scale was rounded down, that is one less than m: of 100 rows by 64 / 100, which is 0.63999999 in
-float32, 63 are left.
+tf2onnx writes the scale m / n in float32, and a Resize of n rows is taken to give floor(n * scale).
+Where the scale was rounded down, that is one less than m: of 100 rows by 64 / 100, which is
+0.63999999 in float32, shapes tell of 63, and the file is no longer of one piece.
 """
 
 from __future__ import annotations
