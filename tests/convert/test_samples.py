@@ -246,7 +246,7 @@ def test_numbers_that_an_input_does_not_hold(tmp_path, dtype, value):
     assert loaded.dtype == dtype
     assert loaded.tolist() == [[1, 0]]
     np.save(path, np.array([[1, value]]))
-    with pytest.raises(BadSamples, match=f"'x' go from .* that {dtype} holds"):
+    with pytest.raises(BadSamples, match=f"'x', of .* whole numbers that {dtype} holds"):
         verification.load_samples(path, [port])
 
 

@@ -68,5 +68,5 @@ def test_verify_takes_no_damaged_directory(path, tmp_path):
     with pytest.raises(Unsafe, match="ReadFile"):
         foldbn.verify(path, [tmp_path / "unsafe"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Unreadable, match="is no file"):
+    with pytest.raises(Unreadable, match="is no SavedModel"):
         foldbn.verify(path, [tmp_path / "empty"])
