@@ -213,8 +213,8 @@ def _fit(arrays: dict[str, NDArray[Any]], port: Port, path: Path) -> NDArray[Any
     held = _held(array, port.dtype)
     if port.dtype not in FLOATS and (held != array).any():
         raise BadSamples(
-            f"samples for {port.name!r}, of {array.min():.6g} to {array.max():.6g}, are not all whole"
-            f" numbers that {port.dtype} holds",
+            f"samples for {port.name!r}, of {array.min():.6g} to {array.max():.6g}, are not all"
+            f" whole numbers that {port.dtype} holds",
             f"round and clip them to what the model is fed, and save them as {port.dtype}",
         )
     if not np.isfinite(held).all():
