@@ -1,10 +1,12 @@
-"""Write a map per channel of a volume as the one op that TFLite has for images.
+"""Write a map per channel of a vector or a volume as the one op that TFLite has for images.
 
     relu(x[N, D, H, W, C] * scale + shift)
         becomes   x -> [1, N * D * H, W, C] -> depthwise convolution, its ReLU fused -> x's shape
+    relu(x[N, C] * scale + shift)
+        becomes   x -> [1, 1, N, C] -> the same -> x's shape
 
-A multiplication and an addition would read and write the volume twice. The rows stay an axis, for
-it is by rows that a convolution is shared among threads.
+A multiplication and an addition would read and write all of it twice. A volume keeps an axis of
+rows, for it is by rows that a convolution is shared among threads.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from foldbn.frontends.frozen import (
 from foldbn.frontends.precision import GraphRunner
 from foldbn.frontends.written_out import insert
 
-_OF_VOLUME = 5  # rank; some have more
+_OF_VECTOR, _OF_VOLUME = 2, 5  # ranks; some volumes have more
 _FLOAT32 = 1  # DT_FLOAT
 _FUSED = ("Relu", "Relu6")  # into a convolution, by the converter
 
@@ -51,7 +53,7 @@ class _Map:
 
 
 def with_maps_of_images(model: FrozenModel) -> FrozenModel:
-    """Return `model` with each map per channel of a volume as a depthwise convolution."""
+    """Return `model` with each such map as a depthwise convolution."""
     maps = _maps_in(model)
     if not maps:
         return model
@@ -59,7 +61,8 @@ def with_maps_of_images(model: FrozenModel) -> FrozenModel:
     found = {}
     for each in maps:
         x, *parts = (runner.shape_of(tensor_name(source)) or () for source in each.sources)
-        if len(x) >= _OF_VOLUME and all(_is_per_channel(x, part) for part in parts):
+        fits = len(x) == _OF_VECTOR or len(x) >= _OF_VOLUME
+        if fits and all(_is_per_channel(x, part) for part in parts):
             found[each.nodes[-1].name] = (each, x)
     inner = {node.name for each, _ in found.values() for node in each.nodes[:-1]}
     for node in model.graph_def.node:
@@ -99,7 +102,8 @@ def _write(graph_def: GraphDef, each: _Map, shape: _Shape) -> None:
 
     def body(tf: Any, x: Any, scale: Any, shift: Any) -> Any:
         lengths = [tf.shape(x)[axis] if n is None else n for axis, n in enumerate(shape)]
-        rows = tf.reshape(x, [1, -1, *lengths[-2:]])
+        image = [1, 1, -1] if len(shape) == _OF_VECTOR else [1, -1, lengths[-2]]
+        rows = tf.reshape(x, [*image, shape[-1]])
         kernel = tf.reshape(scale, [1, 1, shape[-1], 1])
         rows = tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "VALID")
         rows = tf.nn.bias_add(rows, tf.reshape(shift, [shape[-1]]))

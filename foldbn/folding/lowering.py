@@ -16,8 +16,8 @@ leaves a multiplication of the other branch, and the sum takes the ReLU:
     s * (a + b) + t == s * a + (s * b + t)
 
 What is left of it otherwise is written as Mul and Add: with one number each and few channels they
-cost less than a convolution, and of others the exports make one op: in ONNX a node over ``[C]``
-or a volume, in TFLite a convolution over a volume.
+cost less than a convolution, and of others the exports make one op: in ONNX a normalization, in
+TFLite a convolution.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def _as_depthwise(graph: Graph, node: Node, affine: Affine) -> bool:
 
 
 def _as_vector(graph: Graph, node: Node, affine: Affine) -> bool:
-    """Write a map per channel of a volume as two ops that an export knows for one."""
+    """Write a map per channel of a vector or a volume as two ops that an export knows for one."""
     vector = _per_channel(affine, node.sample or ())
-    if vector is None or vector.rank <= max(_SPATIAL_RANKS):
+    if vector is None or vector.rank in _SPATIAL_RANKS:
         return False
     graph.replace(node.name, ops.AffineOp(vector))
     return True
@@ -95,13 +95,13 @@ def _as_vector(graph: Graph, node: Node, affine: Affine) -> bool:
 def _per_channel(affine: Affine, sample: Size) -> Affine | None:
     """Return a map with one number for each channel, the last axis; None where it is no such map.
 
-    Where it has one number for all, a few channels are none either.
+    Where it has one number for all, a few channels in many places are none either.
     """
     channels = sample[-1] if sample else None
     places = tuple(range(len(sample) - 1))
     if channels is None or affine.compact().varies_along(places):
         return None
-    if _is_uniform(affine) and channels < _FEW:
+    if places and _is_uniform(affine) and channels < _FEW:
         return None
     return Affine(*affine.compact().expand((*(1 for _ in places), channels)))
 

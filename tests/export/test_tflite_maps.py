@@ -1,4 +1,4 @@
-"""Maps per channel of volumes, which TFLite has one op for when they are seen as images."""
+"""Maps per channel, which TFLite has one op for when vectors and volumes are seen as images."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from tests.hard_cases.proving import stack
 
 VOLUME = (3, 4, 5, 2)
 FORMS = {
+    "vector": ((6,), 1),
+    "batch of vectors": ((6,), 3),
+    "any batch of vectors": ((6,), None),
+    "one number": ((1,), None),
     "one by one": (VOLUME, 1),
     "batch": (VOLUME, 3),
     "any batch": (VOLUME, None),
@@ -42,7 +46,7 @@ def _exported(batch, shape, *layers):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_map_of_a_volume_is_one_op(form):
+def test_map_is_one_op(form):
     """It is a depthwise convolution with its ReLU fused, whatever lengths are open."""
     from keras import layers
 

@@ -14,12 +14,12 @@ BRANCHES = {
     "fork, one reader refuses": (
         "x[4] -> Sigmoid -> BN -> a; a -> Dense -> b!; a -> Sigmoid -> c!",
         "Sigmoid -> BN -> Dense; Sigmoid",
-        "bn kept",
+        "bn lowered",
     ),
     "fork before, one reader goes elsewhere": (
         "x[4] -> Dense -> a; a -> BN -> Sigmoid -> b!; a -> Sigmoid -> c!",
         "Dense -> BN -> Sigmoid; Sigmoid",
-        "bn kept",
+        "bn lowered",
     ),
     "fork before, forward after": (
         "x[4] -> Dense -> a; a -> BN -> Dense -> b!; a -> Sigmoid -> c!",
@@ -29,7 +29,7 @@ BRANCHES = {
     "its input is a model output": (
         "x[4] -> Dense -> a!; a -> BN -> Sigmoid -> b!",
         "Dense -> BN -> Sigmoid",
-        "bn kept",
+        "bn lowered",
     ),
     "it is a model output after a ReLU": (
         "x[4] -> Dense -> ReLU -> BN -> a!; a -> Dense -> b!",
@@ -69,7 +69,7 @@ BRANCHES = {
     "residual Add, forward with one scale": (
         "x[4] -> Sigmoid -> BN -> a; a -> ReLU -> Sigmoid -> b; a, b -> Add -> Dense",
         "Sigmoid -> BN -> ReLU -> Sigmoid; Add -> Dense",
-        "bn kept",
+        "bn lowered",
     ),
     "a shift goes on through an Add": (
         "x[4] -> Sigmoid -> BN(shift) -> a; y[4] -> ReLU -> b; a, b -> Add -> Dense",
@@ -114,7 +114,7 @@ BRANCHES = {
     "one merges back into one that stays": (
         "x[4] -> Sigmoid -> BN -> a; a -> ReLU -> BN(scale) -> Sigmoid",
         "Sigmoid -> BN -> ReLU -> Sigmoid",
-        "bn kept; bn_1 merged backward into bn across relu",
+        "bn lowered; bn_1 merged backward into bn across relu",
     ),
     "identity that is a model output": (
         "x[4] -> Sigmoid -> BN(identity) -> a!; a -> Sigmoid -> b!",
@@ -129,7 +129,7 @@ BRANCHES = {
     "one half of a split": (
         "x[4] -> Split; split:0 -> BN -> Sigmoid -> a!; split:1 -> Sigmoid -> b!",
         "Split -> BN -> Sigmoid; Sigmoid",
-        "bn kept",
+        "bn lowered",
     ),
     "a fork whose other branch takes the inverse": (
         "x[4] -> Dense -> a; a -> BN(negative) -> Sigmoid -> b!; a -> Dense -> c!",
@@ -139,7 +139,7 @@ BRANCHES = {
     "a fork that cannot divide by zero": (
         "x[4] -> Dense -> a; a -> BN(dead) -> Sigmoid -> b!; a -> Dense -> c!",
         "Dense -> BN -> Sigmoid; Dense",
-        "bn kept",
+        "bn lowered",
     ),
     "a fork whose one branch is all zeros": (
         "x[4] -> Dense -> a; a -> BN(none) -> Sigmoid -> b!; a -> Dense -> c!",
@@ -154,7 +154,7 @@ BRANCHES = {
     "a fork that would lose digits to a steep scale": (
         "x[4] -> Dense -> a; a -> BN(steep) -> Sigmoid -> b!; a -> Dense -> c!",
         "Dense -> BN -> Sigmoid; Dense",
-        "bn kept",
+        "bn lowered",
     ),
     "a fork that would lose digits to a far shift": (
         "x[4] -> Dense -> a; a -> BN(far) -> Sigmoid -> b!; a -> Dense -> c!",

@@ -44,7 +44,7 @@ CHAINS = {
     "per element, back through Flatten": (
         f"{X} -> Conv(same) -> Flatten -> BN -> Sigmoid",
         "Conv -> Reshape -> BN -> Sigmoid",
-        "bn kept",
+        "bn lowered",
     ),
     "MaxPool with positive scales": (
         f"{X} -> Conv -> ReLU -> BN -> MaxPool -> Flatten -> Dense",
@@ -124,7 +124,7 @@ CHAINS = {
     "two between walls": (
         "x[4] -> Sigmoid -> BN -> BN(negative) -> Sigmoid",
         "Sigmoid -> BN -> Sigmoid",
-        "bn merged forward into bn_1; bn_1 kept",
+        "bn merged forward into bn_1; bn_1 lowered",
     ),
     "at the model input": (
         "x[4x3] -> BN -> Dense",
