@@ -25,7 +25,7 @@ def test_require_fold(tmp_path):
 
     layers = keras.layers
     model = keras.Sequential(
-        [keras.Input((4,)), layers.Activation("tanh"), layers.BatchNormalization(name="bn")]
+        [keras.Input((4, 3)), layers.Activation("tanh"), layers.BatchNormalization(1, name="bn")]
     )
     path = tmp_path / "model.keras"
     randomise(model).save(path)

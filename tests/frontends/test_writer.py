@@ -10,6 +10,7 @@ from foldbn.frontends.frozen import tensor_name
 from tests import journeys
 from tests.frontends.building import make
 from tests.frontends.models import MODELS
+from tests.hard_cases.proving import stack
 from tests.journeys import randomise
 
 
@@ -56,7 +57,10 @@ def test_a_layer_without_bias_gets_one():
 
 def test_unfolded_nodes_stay_as_they_were():
     """Where nothing folds the graph is written back node by node."""
-    journey = journeys.of_keras(randomise(make(MODELS["sigmoid on both sides"])))
+    from keras import layers
+
+    walls = layers.Activation("sigmoid"), layers.BatchNormalization(1), layers.Activation("tanh")
+    journey = journeys.of_keras(stack((4, 3), *walls))
     before, after = (
         {(node.name, node.op): [tensor_name(source) for source in node.input] for node in nodes}
         for nodes in (journey.loaded.simplified.graph_def.node, journey.model.graph_def.node)

@@ -123,4 +123,4 @@ def test_15_normalization_called_twice(tmp_path):
     model = randomise(keras.Model(inputs, layers.Activation("sigmoid")(second)))
     decisions = prove(model, tmp_path).decisions
     assert [decision.layer for decision in decisions] == ["bn", "bn"]
-    assert [decision.outcome for decision in decisions] == ["folded", "kept"]
+    assert [decision.outcome for decision in decisions] == ["folded", "lowered"]
